@@ -1,0 +1,83 @@
+# Everything a developer types. Needs Python 3.11 or newer, pip, make and git; installs the rest into
+# .venv (newest versions, constraints/dev.txt) and .venv-lowest (oldest, constraints/lowest.txt).
+# A second call installs nothing, until pyproject.toml or the constraints change.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The first interpreter that is new enough and can make environments; or say PYTHON=/path/to/python.
+USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for name in python3 python3.11 python3.12 python3.13 python; do \
+	if $$name -c '$(USABLE)' >/dev/null 2>&1; then echo $$name; break; fi; done)
+
+BIN := .venv/bin
+LOWEST := .venv-lowest/bin
+WORKERS ?= 2
+PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
+
+.PHONY: help demo setup test check format docs lowest bench pins clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: .venv/demo.stamp ## the whole life cycle on real data, in a minute
+	@$(BIN)/mlkit demo
+
+setup: .venv/dev.stamp ## the environment for development, in .venv
+
+test: .venv/dev.stamp ## all tests, newest versions (ARGS='-k name' for some of them)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope $(ARGS)
+
+check: .venv/dev.stamp ## style, types, import contracts, budgets, documentation
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python tests/checks/budgets.py
+	@$(MAKE) --no-print-directory docs
+
+format: .venv/dev.stamp ## let ruff write the style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Not quiet: with -q a strict build would pass broken links. The variable silences an announcement.
+docs: .venv/dev.stamp ## the documentation, into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+lowest: .venv-lowest/test.stamp ## the quick tests, oldest supported versions
+	$(LOWEST)/python -m pytest -n $(WORKERS) --dist loadscope -m 'not newest_only and not slow and not bench' $(ARGS)
+
+bench: .venv/dev.stamp ## the measurements
+	$(BIN)/python -m pytest -p no:xdist -m bench -s $(ARGS)
+
+# Newest versions of everything, tried in a fresh environment; review the change, then `make test check`.
+pins: ## write constraints/dev.txt anew
+	rm -rf .venv-pins
+	$(PYTHON) -m venv .venv-pins
+	.venv-pins/bin/python $(PIP_INSTALL) -e '.[dev,demo,docs]'
+	{ sed -n '/^#/p' constraints/dev.txt; .venv-pins/bin/python -m pip freeze --exclude-editable; } > constraints/dev.new
+	mv constraints/dev.new constraints/dev.txt
+	rm -rf .venv-pins
+
+clean: ## remove environments, caches and builds (not .mlkit: that holds models)
+	rm -rf .venv .venv-lowest .venv-pins .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist site
+
+.venv/bin/python .venv-lowest/bin/python:
+	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer is needed; say where: make PYTHON=/path/to/python' >&2; exit 1; }
+	$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
+
+.venv/demo.stamp: pyproject.toml constraints/dev.txt | .venv/bin/python
+	@echo 'Installing mlkit into .venv (once, takes a minute or two)'
+	@$(BIN)/python $(PIP_INSTALL) -c constraints/dev.txt -e '.[demo]'
+	@touch $@
+
+.venv/dev.stamp: pyproject.toml constraints/dev.txt | .venv/bin/python
+	@echo 'Installing mlkit and the tools of its developers into .venv (once, takes a minute or two)'
+	@$(BIN)/python $(PIP_INSTALL) -c constraints/dev.txt -e '.[dev,demo,docs]'
+	@touch .venv/demo.stamp $@
+
+.venv-lowest/test.stamp: pyproject.toml constraints/lowest.txt | .venv-lowest/bin/python
+	@echo 'Installing the oldest supported versions into .venv-lowest (once, takes a minute or two)'
+	@$(LOWEST)/python $(PIP_INSTALL) -c constraints/lowest.txt -e '.[test,demo]'
+	@touch $@

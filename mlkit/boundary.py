@@ -1,0 +1,40 @@
+"""The boundary of the user's code: whatever it raises there becomes an error that says whose it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlkit.errors import MlkitError, StudyError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class user_code:  # noqa: N801 - reads as a statement: with user_code("flight_delay:prepare")
+    """Context in which the user's own function or estimator runs.
+
+    Errors of this project pass; anything else an `Exception` is re-raised as a `StudyError` from it, so
+    that a command ends with one clear sentence and ``--debug`` still shows the whole traceback.
+
+    Args:
+        name: What runs, as the user knows it, e.g. ``flight_delay:prepare``.
+        action: What it does: ``call``, ``fit``, ``predict``.
+    """
+
+    def __init__(self, name: str, *, action: str = "call") -> None:
+        """Remember what runs."""
+        self._name, self._action = name, action
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Translate what was raised."""
+        if error is None or isinstance(error, MlkitError) or not isinstance(error, Exception):
+            return
+        text = str(error).strip().splitlines()
+        message = f"{self._action} raised {type(error).__name__}: {text[0] if text else 'no message'}"
+        fix = "run it alone on a few rows; --debug shows where it failed"
+        raise StudyError("RUN010", message, path=self._name, fix=fix) from error

@@ -1,0 +1,124 @@
+"""Where rows come from, and the function that turns them into features and target.
+
+A source is a table of the workspace or an importable function that returns a dataframe; `prepare` is
+an importable function from dataframe to dataframe. `prepare` always sees its rows in canonical order
+under an unnamed index, so that even ``cumsum`` gives the same result on every engine and day.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from pydantic import model_validator
+
+from mlkit.boundary import user_code
+from mlkit.code import load_object
+from mlkit.data.frame import admit
+from mlkit.digest.fingerprint import canonical_order, lanes
+from mlkit.digest.stream import open_stream
+from mlkit.errors import ConfigError, DataError, StoreError
+from mlkit.spec import Spec
+from mlkit.workspace import table_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mlkit.engines.base import Engine
+
+
+class Source(Spec):
+    """Where the rows of a project come from.
+
+    Args:
+        table: A table of the workspace, e.g. ``features.flights``.
+        load: Or an importable function ``module:function`` that returns a dataframe.
+        prepare: Importable function ``module:function`` from dataframe to dataframe.
+    """
+
+    table: str | None = None
+    load: str | None = None
+    prepare: str | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Source:
+        if (self.table is None) == (self.load is None):
+            raise ConfigError("CFG032", "give a table or a load function, and not both", path="table")
+        if self.table is not None:
+            table_name(self.table)
+        return self
+
+    @property
+    def references(self) -> list[str]:
+        """The importable functions that are named here."""
+        return [reference for reference in (self.load, self.prepare) if reference]
+
+    def __str__(self) -> str:
+        """``features.flights -> flight_delay:prepare``."""
+        return " -> ".join(part for part in (self.table or self.load, self.prepare) if part)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pinned:
+    """Rows of a source, and the version they were read at (None where the source has no versions)."""
+
+    rows: pa.Table
+    version: int | None
+
+
+def read_source(source: Source, engine: Engine) -> Pinned:
+    """Read and prepare all rows of a source.
+
+    Raises:
+        DataError: The rows hold what no store could.
+        StudyError: The user's function failed.
+        StoreError: No such table.
+    """
+    if source.table is not None:
+        name = table_name(source.table)
+        info = engine.describe(name)
+        if info is None:
+            known = ", ".join(str(table) for table in engine.tables(name.schema)) or "none yet"
+            fix = f"publish it with project.publish_features({source.table!r}, ...); tables there: {known}"
+            raise StoreError("STO010", "no such table", path=source.table, fix=fix)
+        rows, version = engine.read(name, version=info.version).read_all(), info.version
+    else:
+        rows, version = read_dataframe(_call(load_object(str(source.load)), (), str(source.load))), None
+    if source.prepare is None:
+        return Pinned(rows, version)
+    return Pinned(prepare_rows(rows, load_object(source.prepare), name=source.prepare), version)
+
+
+def read_dataframe(data: object) -> pa.Table:
+    """All rows of any dataframe in the types that a table holds, names and values checked."""
+    return admit(open_stream(data)).read_all()
+
+
+def prepare_rows(rows: pa.Table, prepare: object, *, name: str) -> pa.Table:
+    """Apply the user's `prepare` to rows in canonical order.
+
+    Args:
+        rows: The rows of the source.
+        prepare: Function from pandas frame to any dataframe.
+        name: How errors name the function.
+    """
+    return read_dataframe(_call(prepare, (ordered(rows).to_pandas(),), name))
+
+
+def ordered(rows: pa.Table) -> pa.Table:
+    """Columns by name and rows by digest: the one order of this content (`digest.md` section 7)."""
+    columns: Sequence[str] = sorted(rows.column_names, key=str.encode)
+    return rows.select(columns).take(pa.array(canonical_order(lanes(rows))))
+
+
+def _call(function: object, arguments: tuple[Any, ...], name: str) -> object:
+    """Call the user's function."""
+    if not callable(function):
+        raise ConfigError("CFG033", "expected a function", path=name, fix="name a function as module:function")
+    called: Callable[..., object] = function
+    with user_code(name):
+        result = called(*arguments)
+    if result is None:
+        raise DataError("DAT002", "your function returned None", path=name, fix="return the dataframe")
+    return result

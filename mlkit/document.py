@@ -1,0 +1,204 @@
+"""Strict YAML: what a reviewer sees is what is loaded, or it is an error with its line.
+
+The grammar is the plain core of YAML 1.2: ``no`` is text, ``1e3`` is a number. What YAML 1.1 would
+read as something else than it looks (``012``, ``1_000``, ``1:30``, ``yes``) is refused, as are
+duplicate keys, tags, aliases, documents over 1 MiB and nesting over 50 levels.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from mlkit.errors import ConfigError, SecurityError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+    from pathlib import Path
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 50
+_ONE_LINE = 80
+
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)$")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
+_SPECIAL_FLOAT = re.compile(r"([-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$")
+_MISLEADING = re.compile(
+    r"(yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF"
+    r"|[-+]?0[0-9_]+|[-+]?0[xob][0-9a-fA-F_]+|[-+]?[0-9][0-9_]*_[0-9_.]*|[-+]?[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?)$"
+)
+_UNUSUAL_BREAK = re.compile("[\r\x85\u2028\u2029]")
+_SECRET = re.compile(r"(dapi[0-9a-f]{16,}|AKIA[0-9A-Z]{16}|gh[pousr]_[0-9A-Za-z]{20,}|-----BEGIN [A-Z ]*PRIVATE KEY)")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read one YAML mapping from a file.
+
+    Raises:
+        ConfigError: Missing, empty, not UTF-8, bad syntax, duplicate key, misleading scalar.
+        SecurityError: Tags, aliases, secrets, or a document built to exhaust memory.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as exc:
+        fix = "check the path; `mlkit plan` lists the names under models/"
+        raise ConfigError("CFG001", f"cannot read the file: {exc.strerror}", path=str(path), fix=fix) from exc
+    return parse(data, origin=str(path))
+
+
+def parse(data: bytes, *, origin: str) -> dict[str, Any]:
+    """Parse one YAML mapping; `origin` is the name that error messages give it."""
+    text = _decoded(data, origin)
+    if secret := _SECRET.search(text):
+        line = text.count("\n", 0, secret.start()) + 1
+        fix = "revoke it, take it out and name an environment variable instead"
+        raise SecurityError("SEC003", f"line {line} looks like a secret", path=origin, fix=fix)
+    loader = _Loader(text)
+    loader.name = origin
+    try:
+        value = loader.get_single_data()
+    except yaml.MarkedYAMLError as exc:
+        mark = exc.problem_mark
+        where = f"{origin}:{mark.line + 1}:{mark.column + 1}" if mark else origin
+        raise ConfigError("CFG004", f"not valid YAML: {exc.problem}", path=where, fix="correct it") from exc
+    finally:
+        loader.dispose()
+    if value is None:
+        raise ConfigError("CFG002", "the document is empty", path=origin, fix="freeze a trial to write one")
+    if not isinstance(value, dict):
+        found = type(value).__name__
+        raise ConfigError("CFG003", f"expected keys with values, found a {found}", path=origin)
+    return value
+
+
+def write(values: dict[str, Any], *, header: str = "") -> str:
+    """The document as text: keys in the given order, one value a line, the same bytes each time."""
+    body = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100, indent=2)
+    comment = "".join(f"# {line}\n" for line in header.splitlines())
+    return f"{comment}{body}"
+
+
+def save(path: Path, text: str) -> None:
+    """Write a small file whole or not at all, and make it durable."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except OSError as exc:
+        pathlib.Path(name).unlink(missing_ok=True)
+        raise StoreError("STO023", f"cannot write the file: {exc.strerror}", path=str(path)) from exc
+
+
+def _decoded(data: bytes, origin: str) -> str:
+    if len(data) > MAX_BYTES:
+        raise SecurityError("SEC002", f"{len(data):,} bytes; at most {MAX_BYTES:,} are read", path=origin)
+    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise ConfigError("CFG020", "the file starts with a byte order mark", path=origin, fix="save it as plain UTF-8")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise ConfigError("CFG020", "the file is not UTF-8", path=origin, fix="save it as UTF-8") from exc
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe loader with the core scalars of YAML 1.2 and without tags, aliases and duplicates."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - as in PyYAML
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Refuse what could hide or multiply content before anything is built."""
+        event = self.peek_event()
+        line = f"{self.name}:{event.start_mark.line + 1}"
+        if isinstance(event, yaml.AliasEvent):
+            fix = "write the value out where it is used"
+            raise SecurityError("SEC002", "aliases are not read", path=line, fix=fix)
+        if getattr(event, "tag", None) is not None:
+            raise SecurityError("SEC001", "tags are not read", path=line, fix="remove the tag")
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise SecurityError("SEC002", f"nested deeper than {MAX_DEPTH} levels", path=line)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - as in PyYAML
+        """Build a mapping whose keys are distinct texts."""
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            place = f"{self.name}:{key_node.start_mark.line + 1}"
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise ConfigError("CFG009", "a key must be text", path=place, fix="put it in quotes")
+            if key in seen:
+                raise ConfigError("CFG005", f"the key {key!r} stands twice", path=place, fix="remove one")
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
+        """Refuse plain scalars that YAML 1.1 and 1.2 read differently."""
+        value = str(super().construct_scalar(node))
+        if isinstance(node, yaml.ScalarNode) and node.style is None and _MISLEADING.match(value):
+            place = f"{self.name}:{node.start_mark.line + 1}"
+            fix = f'write "{value}" for text, true or false for a truth value, plain digits for a number'
+            raise ConfigError("CFG008", "this value reads differently by YAML version", path=place, fix=fix)
+        return value
+
+
+def _resolve(tag: str, pattern: re.Pattern[str], first: str) -> None:
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", pattern, list(first))
+
+
+_resolve("bool", re.compile(r"(true|True|TRUE|false|False|FALSE)$"), "tTfF")
+_resolve("null", re.compile(r"(null|Null|NULL|~)$"), "nN~")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"$"), [""])
+_resolve("int", _INT, "-+0123456789")
+_resolve("float", _FLOAT, "-+.0123456789")
+_resolve("float", _SPECIAL_FLOAT, "-+.")
+
+
+def _float(loader: _Loader, node: yaml.ScalarNode) -> float:
+    text = loader.construct_scalar(node).lower()
+    return float(text.replace(".inf", "inf").replace(".nan", "nan"))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _float)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Safe dumper that indents lists and never writes an alias."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        """Write every value out."""
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: FBT001, FBT002 - as in PyYAML
+        """Indent list items below their key, so that a diff reads well."""
+        super().increase_indent(flow, False)
+
+
+def _flat_list(dumper: _Dumper, values: list[Any]) -> yaml.Node:
+    """Short lists of scalars stay on one line; others take a line an item, for a diff to point at."""
+    plain = all(value is None or isinstance(value, (str, int, float, bool)) for value in values)
+    flat = plain and sum(len(str(value)) + 2 for value in values) <= _ONE_LINE
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=flat)
+
+
+def _quoted_where_needed(dumper: _Dumper, text: str) -> yaml.Node:
+    """Text that the loader would take for a number, or fold, stands in quotes."""
+    style = "'" if _INT.match(text) or _FLOAT.match(text) else None
+    style = '"' if _UNUSUAL_BREAK.search(text) else style
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(list, _flat_list)
+_Dumper.add_representer(str, _quoted_where_needed)

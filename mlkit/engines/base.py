@@ -1,0 +1,168 @@
+"""The seam between mlkit and the place where tables live.
+
+Arrow is the currency: every engine takes and gives streams of Arrow record batches. What an engine
+promises is written here, on the base class; one contract suite (``tests/engines/contract.py``)
+checks each promise on each engine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+
+FEATURES = "features"
+TRAINING = "training"
+MONITORING = "monitoring"
+SCHEMAS = (FEATURES, TRAINING, MONITORING)
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class TableName:
+    """A table by its logical schema (`features`, `training` or `monitoring`) and name."""
+
+    schema: str
+    name: str
+
+    def __str__(self) -> str:
+        """``schema.name``, as users write it."""
+        return f"{self.schema}.{self.name}"
+
+
+@dataclasses.dataclass(frozen=True)
+class TableInfo:
+    """What a store knows of a table without reading its rows.
+
+    Attributes:
+        name: The table.
+        version: Number of its newest version, from 0.
+        rows: Row count of that version.
+        schema: Arrow schema of its columns.
+        properties: Text properties kept with the table (contract, key, fingerprint ...).
+    """
+
+    name: TableName
+    version: int
+    rows: int
+    schema: pa.Schema
+    properties: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """An immutable table that stands under the name of its content.
+
+    Attributes:
+        name: The table; its name ends with the 32 hex digits of the fingerprint.
+        fingerprint: ``d1:`` + 32 hex.
+        rows: Row count.
+        created: False if the same content had been published before, by whomever.
+    """
+
+    name: TableName
+    fingerprint: str
+    rows: int
+    created: bool
+
+
+class Engine(Protocol):
+    """Where tables live. Every method is safe to call from several processes at once.
+
+    Errors are those of `mlkit.errors`; a library's own error never passes this seam. Column types
+    are kept as they come, except that what the store cannot hold exactly is refused with a
+    `DataError` that names the column.
+    """
+
+    def publish(
+        self,
+        schema: str,
+        prefix: str,
+        batches: pa.RecordBatchReader,
+        *,
+        properties: Mapping[str, str] | None = None,
+    ) -> Published:
+        """Write rows once and for ever under ``<prefix>__<32 hex of their fingerprint>``.
+
+        Exclusive: of several callers one creates the table, the others verify it and reuse it.
+        Nothing stands under the final name before it was read back, found equal and made durable.
+        The rows stream: memory stays bounded.
+
+        Raises:
+            IntegrityError: The name exists and holds other content.
+            StoreError: The store is full or away; nothing was published.
+        """
+        ...
+
+    def create(
+        self,
+        table: TableName,
+        batches: pa.RecordBatchReader,
+        *,
+        properties: Mapping[str, str] | None = None,
+        constraints: Mapping[str, str] | None = None,
+        append_only: bool = False,
+    ) -> bool:
+        """Create a table that will grow; True for the one caller that created it, False if it exists.
+
+        Args:
+            table: The table.
+            batches: Its first rows (may be none) and its schema, nullability included.
+            properties: Text properties kept with the table.
+            constraints: SQL conditions by name that the store checks on every write.
+            append_only: Refuse updates and deletes from now on.
+        """
+        ...
+
+    def append(self, table: TableName, batches: pa.RecordBatchReader, *, expected_version: int) -> int:
+        """Append rows if the table still is at `expected_version`: compare and set.
+
+        Returns:
+            The new version.
+
+        Raises:
+            RaceLostError: The table has moved on; nothing was written.
+        """
+        ...
+
+    def merge(
+        self,
+        table: TableName,
+        batches: pa.RecordBatchReader,
+        *,
+        key: Sequence[str],
+        expected_version: int,
+        properties: Mapping[str, str] | None = None,
+    ) -> int:
+        """Insert rows with a new key and replace those whose key exists, in one commit.
+
+        Returns:
+            The new version.
+
+        Raises:
+            RaceLostError: The table has moved on; nothing was written.
+        """
+        ...
+
+    def read(
+        self, table: TableName, *, version: int | None = None, columns: Sequence[str] | None = None
+    ) -> pa.RecordBatchReader:
+        """Stream the rows of one version (the newest by default) in no particular order.
+
+        Raises:
+            StoreError: No such table or version, or unreadable.
+        """
+        ...
+
+    def describe(self, table: TableName) -> TableInfo | None:
+        """What is known of a table without reading rows; None if there is no such table."""
+        ...
+
+    def tables(self, schema: str, *, prefix: str = "") -> list[TableName]:
+        """Tables of a schema whose name starts with `prefix`, in name order."""
+        ...
+
+

@@ -1,0 +1,229 @@
+"""The frozen config: everything that decides a model, in one file a reviewer can read and edit.
+
+It only composes the specs of the rooms below. Loading is strict: an unknown key, a duplicate, a tag or
+a wrong type is an error with the path of the field. The digest is over the meaning, so comments and
+layout never change it. Where it came from (run, commit, scores) stands beside it in
+``<name>.provenance.json``, outside the digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, PrivateAttr, field_validator, model_validator
+
+from mlkit import document
+from mlkit.code import modules_of
+from mlkit.data.contract import Contract
+from mlkit.data.source import Source
+from mlkit.data.split import Split
+from mlkit.errors import ConfigError
+from mlkit.model.estimator import build, references, steps_text
+from mlkit.model.evaluation import Metric, Task, get_metric
+from mlkit.model.gate import Gate
+from mlkit.spec import Spec
+from mlkit.workspace import project_name
+
+FORMAT = 1
+FOLDER = "models"
+_GROUND = frozenset({"numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "joblib", "skops", "cloudpickle"})
+"""Pinned for every model, so that their pins say nothing about what a config may name."""
+_HEADER = """\
+Frozen by mlkit: this file and the content of the data decide the model.
+Edit it like code, in a pull request; `mlkit plan {name}` says what an edit would do."""
+
+
+class Environment(Spec):
+    """What the model was found with; the packaged runner requires exactly this.
+
+    Args:
+        python: Minor version, e.g. ``3.11``.
+        requirements: ``name==version`` of every distribution that can change the model.
+    """
+
+    python: str
+    requirements: tuple[str, ...] = ()
+
+    @field_validator("requirements", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any) -> Any:  # noqa: ANN401 - any YAML value, checked afterwards
+        return tuple(value) if isinstance(value, list) else value
+
+    @property
+    def packages(self) -> list[str]:
+        """Import names of the pinned distributions that a config may name estimators of."""
+        named = {requirement.split("==")[0] for requirement in self.requirements} - _GROUND
+        return modules_of(named)
+
+
+class FrozenConfig(Spec):
+    """A model as a reviewed file.
+
+    Args:
+        format: Version of this file's format.
+        name: The project.
+        task: ``regression``, ``binary`` or ``multiclass``.
+        target: Label column.
+        key: Columns that identify a row.
+        features: Columns the estimator sees, in this order.
+        metric: Name of the metric that the gate judges by, or ``module:function``.
+        seed: Seeds the estimator, the folds of its study and nothing else.
+        model: Class path and parameters of the estimator.
+        serialization: Format of the model's file.
+        source: Where rows come from.
+        split: Which rows are test rows.
+        gate: When a candidate may serve.
+        contract: What prepared rows must keep.
+        environment: What the packaged runner requires.
+    """
+
+    format: Literal[1] = FORMAT
+    name: str
+    task: Task
+    target: str
+    key: tuple[str, ...] = ()
+    features: tuple[str, ...] = Field(min_length=1)
+    metric: str
+    seed: int = Field(ge=0, lt=2**32)
+    model: dict[str, Any]
+    serialization: Literal["skops", "cloudpickle"] = "skops"
+    source: Source
+    split: Split
+    gate: Gate
+    contract: Contract
+    environment: Environment
+
+    _path: Path | None = PrivateAttr(default=None)
+
+    @field_validator("key", "features", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any) -> Any:  # noqa: ANN401 - any YAML value, checked afterwards
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_format(cls, values: Any) -> Any:  # noqa: ANN401 - any YAML value, checked afterwards
+        found = values.get("format") if isinstance(values, dict) else None
+        if isinstance(found, int) and found > FORMAT:
+            message = f"format {found} was written by a newer mlkit; this one reads up to {FORMAT}"
+            raise ConfigError("CFG019", message, path="format", fix="upgrade mlkit-sdk")
+        return values
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        project_name(self.name)
+        columns = self.contract.columns
+        for field, names in (("target", [self.target]), ("key", self.key), ("features", self.features)):
+            for name in names:
+                if name not in columns:
+                    fix = f"columns of the contract: {', '.join(columns)}"
+                    raise ConfigError("CFG034", f"the contract has no column {name!r}", path=field, fix=fix)
+        if self.target in self.features:
+            raise ConfigError("DAT044", "the target is also a feature", path="features", fix=f"remove {self.target!r}")
+        _ = self.metric_spec
+        build(self.model, trusted=self.environment.packages)
+        return self
+
+    @property
+    def metric_spec(self) -> Metric:
+        """The metric with its direction, checked against the task."""
+        return get_metric(self.metric, direction=self.gate.direction, task=self.task)
+
+    @property
+    def digest(self) -> str:
+        """sha256 (64 hex) of the meaning of this config."""
+        text = json.dumps(_canonical(self.model_dump(mode="json")), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def path(self) -> Path | None:
+        """Where it was loaded from or written to."""
+        return self._path
+
+    @property
+    def references(self) -> list[str]:
+        """Every importable name the config refers to."""
+        metric = [self.metric] if ":" in self.metric else []
+        return [*self.source.references, *references(self.model), *metric]
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Load a config by path, or by its name under ``models/``.
+
+        Raises:
+            ConfigError: Anything that is not exactly a config, with the path of the field.
+            SecurityError: Tags, secrets, or a model class that may not be imported.
+        """
+        file = find(path)
+        config = cls.from_values(document.read(file))
+        config._path = file  # noqa: SLF001 - its own
+        return config
+
+    def dump(self) -> dict[str, Any]:
+        """Plain values in the order of the file."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return {
+            name: value.dump() if isinstance(value, Spec) else list(value) if isinstance(value, tuple) else value
+            for name, value in values.items()
+            if name != "key" or value
+        }
+
+    def to_yaml(self) -> str:
+        """The file as text: the same bytes for the same config."""
+        return document.write(self.dump(), header=_HEADER.format(name=self.name))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values and the digest."""
+        return {**self.dump(), "digest": self.digest}
+
+    def write(self, path: Path | str | None = None) -> Self:
+        """Write the file whole or not at all, by default to ``models/<name>.yaml``."""
+        file = Path(path) if path else Path(FOLDER) / f"{self.name}.yaml"
+        document.save(file, self.to_yaml())
+        self._path = file
+        return self
+
+    def __repr__(self) -> str:
+        """What was frozen and what to do next."""
+        return (
+            f"FrozenConfig {self.name}  {self.digest[:12]}  {self.path or 'not written yet'}\n"
+            f"  model   {steps_text(self.model)}\n"
+            f"  data    {self.source}, {self.split.test:g} held out, seed {self.seed}\n"
+            f"  gate    {self.metric} {self.gate}\n"
+            f"  next    project.handoff(config), or: mlkit deploy {self.name}"
+        )
+
+
+def find(path: Path | str) -> Path:
+    """The file of a config given by path or by name under ``models/``."""
+    text = str(path)
+    if text.endswith((".yaml", ".yml")) or Path(text).is_file():
+        return Path(text)
+    named = Path(FOLDER) / f"{text}.yaml"
+    if not named.is_file():
+        known = ", ".join(sorted(file.stem for file in Path(FOLDER).glob("*.yaml"))) or "none yet"
+        fix = f"known under {FOLDER}/: {known}; or give the path of a file"
+        raise ConfigError("CFG001", f"no config {text!r}: {named} is not there", path=text, fix=fix)
+    return named
+
+
+def provenance_path(config: Path) -> Path:
+    """Where a config's origin stands: beside it."""
+    return config.with_suffix(".provenance.json")
+
+
+def _canonical(value: Any) -> Any:  # noqa: ANN401 - JSON values
+    """JSON has no nan: write it, and the infinities, as text that no other value can have."""
+    if isinstance(value, dict):
+        return {key: _canonical(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_canonical(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return value

@@ -1,0 +1,127 @@
+"""Building: from a frozen config to checked rows, cut in train and test, and the keys that name a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import platform
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from mlkit.code import code_digest, user_files
+from mlkit.data.parts import Parts, cut_rows
+from mlkit.data.source import ordered, read_source
+from mlkit.model.estimator import references
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from mlkit.engines.base import Engine
+    from mlkit.frozen import FrozenConfig
+
+MODEL_FIELDS = ("task", "target", "features", "seed", "model", "serialization", "contract")
+"""Fields of a config that decide the model once its rows are known; the rest decides what happens to it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Build:
+    """Rows of a config and the digests of everything that a model follows from.
+
+    Attributes:
+        config: The frozen config.
+        parts: Its rows, cut and in canonical order.
+        source_version: Version of the source table that was read; None where there is none.
+        code: Digest of the user's code that the config refers to.
+        model_code: Digest of that part of it which the model itself consists of.
+        environment: Python's minor version, and the installed version of every pinned distribution.
+    """
+
+    config: FrozenConfig
+    parts: Parts
+    source_version: int | None
+    code: str
+    model_code: str
+    environment: Mapping[str, str]
+
+    @cached_property
+    def fingerprints(self) -> tuple[str, str]:
+        """Fingerprints of train and test."""
+        return self.parts.fingerprints
+
+    @cached_property
+    def ingredients(self) -> dict[str, Any]:
+        """What the model follows from, as plain values; the plan compares them one by one."""
+        dumped = self.config.to_dict()
+        train, test = self.fingerprints
+        return {
+            "config": {name: dumped.get(name) for name in MODEL_FIELDS},
+            "data": {"train": train, "test": test},
+            "model_code": self.model_code,
+            "environment": dict(self.environment),
+        }
+
+    @cached_property
+    def model_key(self) -> str:
+        """sha256 (64 hex) of what decides the model."""
+        return _sha256(self.ingredients)
+
+    @cached_property
+    def run_key(self) -> str:
+        """sha256 (64 hex) of everything: also the gate, the metric, and code that only prepares rows."""
+        return _sha256({"model": self.model_key, "config": self.config.digest, "code": self.code})
+
+
+def build(config: FrozenConfig, engine: Engine) -> Build:
+    """Read, prepare, check and cut the rows of a config. Writes nothing.
+
+    Raises:
+        ContractError: The rows break the contract.
+        StudyError: The user's `prepare` failed.
+        StoreError: The source is not there.
+    """
+    pinned = read_source(config.source, engine)
+    rows = ordered(config.contract.check(pinned.rows, key=config.key))
+    parts = cut_rows(rows, config.split, key=config.key, target=config.target)
+    return Build(
+        config=config,
+        parts=parts,
+        source_version=pinned.version,
+        code=code_digest(user_files(config.references)),
+        model_code=code_digest(user_files(references(config.model))),
+        environment=installed_environment(config),
+    )
+
+
+def installed_environment(config: FrozenConfig) -> dict[str, str]:
+    """Versions that are installed here of what the config pins (`absent` where one is not)."""
+    found = {"python": ".".join(platform.python_version_tuple()[:2])}
+    for requirement in config.environment.requirements:
+        name = requirement.split("==")[0]
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def drifted_pins(config: FrozenConfig) -> list[str]:
+    """How this environment differs from the pins of the config, in words."""
+    pins = dict(requirement.split("==") for requirement in config.environment.requirements)
+    pins["python"] = config.environment.python
+    found = installed_environment(config)
+    return [f"{name} {pins[name]} pinned, {found[name]} here" for name in pins if found[name] != pins[name]]
+
+
+def code_paths(config: FrozenConfig) -> list[Path]:
+    """Files of the user's code that a model needs to be loaded elsewhere."""
+    return list(user_files(references(config.model)).values())
+
+
+
+def _sha256(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()

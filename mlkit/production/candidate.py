@@ -1,0 +1,90 @@
+"""The candidate: a model of exactly this build, trained now or found finished from a run that was stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlkit.boundary import user_code
+from mlkit.console import say
+from mlkit.errors import IntegrityError
+from mlkit.failpoints import failpoint
+from mlkit.model.predictions import predict
+from mlkit.model.training import as_rows, deterministic, fit
+from mlkit.production.build import code_paths
+from mlkit.production.registry import MANIFEST_TAG, MODEL_KEY
+from mlkit.tracking.models import save_model
+
+if TYPE_CHECKING:
+    from mlkit.model.training import Rows
+    from mlkit.production.build import Build
+    from mlkit.production.stores import Stores
+
+CONFIG_FILE = "mlkit_config.yaml"
+_EXAMPLE_ROWS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A fitted model with files in the store.
+
+    Attributes:
+        estimator: The fitted estimator, as read back from its files.
+        model_id: MLflow's id of the logged model.
+        manifest_digest: sha256 of the manifest of its files.
+        reused: True if an earlier run had trained and stored it.
+    """
+
+    estimator: Any
+    model_id: str
+    manifest_digest: str
+    reused: bool
+
+
+def make_candidate(build: Build, stores: Stores, *, run_id: str) -> Candidate:
+    """Train on the train rows and store the model, unless a finished model of the same key is there."""
+    found = _stored(build, stores)
+    if found is not None:
+        return found
+    rows = as_rows(build.parts.train, build.config.contract, features=build.config.features, target=build.config.target)
+    with deterministic(build.config.seed):
+        estimator = fit(build.config.model, rows, seed=build.config.seed, trusted=build.config.environment.packages)
+    failpoint("train.fitted")
+    with tempfile.TemporaryDirectory() as folder:
+        where = Path(folder) / "model"
+        digest = _save(where, estimator, rows, build)
+        tags = {MODEL_KEY: build.model_key, MANIFEST_TAG: digest}
+        model_id = stores.registry.log(where, experiment=stores.experiment, run_id=run_id, tags=tags)
+    return _loaded(stores, model_id, digest, reused=False)
+
+
+def _stored(build: Build, stores: Stores) -> Candidate | None:
+    for model_id, digest in stores.registry.logged(stores.experiment, model_key=build.model_key).items():
+        try:
+            return _loaded(stores, model_id, digest, reused=True)
+        except IntegrityError as exc:
+            say(f"the stored model {model_id} is damaged ({exc.message}); training again")
+    return None
+
+
+def _loaded(stores: Stores, model_id: str, digest: str, *, reused: bool) -> Candidate:
+    with user_code(model_id, action="load"):
+        estimator = stores.registry.load(model_id, manifest_digest=digest)
+    return Candidate(estimator, model_id, digest, reused)
+
+
+def _save(folder: Path, estimator: object, rows: Rows, build: Build) -> str:
+    config = build.config
+    example = rows.frame.head(_EXAMPLE_ROWS)
+    return save_model(
+        folder,
+        estimator,
+        serialization=config.serialization,
+        example=example,
+        output=predict(estimator, example, task=config.task).values.dtype.kind,
+        requirements=config.environment.requirements,
+        code=[str(path) for path in code_paths(config)],
+        extra={CONFIG_FILE: config.to_yaml()},
+    )

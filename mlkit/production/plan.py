@@ -1,0 +1,147 @@
+"""What a deployment would do, and why: a new model, new code only, or nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mlkit.production.build import Build
+    from mlkit.production.decisions import Decision
+    from mlkit.production.ledger import Entry
+
+Kind = Literal["primary", "secondary", "nothing"]
+
+EXIT_PRIMARY = 5
+EXIT_SECONDARY = 6
+_SHORT = 14
+_NEW_DATA = {"train": "train rows", "test": "test rows"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a deployment would do.
+
+    Attributes:
+        kind: ``primary`` (a new model is needed), ``secondary`` (code or rules only; the model stays)
+            or ``nothing``.
+        reasons: One sentence for each difference that counts.
+        model: The project.
+        run_key: Key of the run that would be made.
+        champion: Version that serves now; None before the first promotion.
+        train_rows: Rows it would train on.
+        test_rows: Rows it would be judged on.
+        settled: The earlier decision that makes this ``nothing``, if there is one.
+    """
+
+    kind: Kind
+    reasons: tuple[str, ...]
+    model: str
+    run_key: str
+    champion: int | None
+    train_rows: int
+    test_rows: int
+    settled: Decision | None = dataclasses.field(default=None, repr=False, compare=False)
+
+    @property
+    def exit_code(self) -> int:
+        """What `mlkit plan --exit-code` exits with."""
+        return {"primary": EXIT_PRIMARY, "secondary": EXIT_SECONDARY, "nothing": 0}[self.kind]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        names = ("kind", "reasons", "model", "run_key", "champion", "train_rows", "test_rows")
+        return {name: getattr(self, name) for name in names}
+
+    def __repr__(self) -> str:
+        """Kind and reasons first, then what it would write."""
+        meaning = {
+            "primary": "a new model is needed",
+            "secondary": "code or rules only; the model stays",
+            "nothing": "up to date",
+        }[self.kind]
+        lines = [f"{self.model}  {self.kind}: {meaning}", *(f"  ~ {reason}" for reason in self.reasons)]
+        if self.kind == "primary":
+            serves = f"v{self.champion}" if self.champion else "nothing"
+            lines.append(f"  would train on {self.train_rows:,} rows, judge on {self.test_rows:,}; {serves} serves now")
+        if self.kind != "nothing":
+            lines.append(f"  next    mlkit deploy {self.model}")
+        return "\n".join(lines)
+
+
+def make_plan(build: Build, head: Entry | None, settled: Decision | None) -> Plan:
+    """Compare a build with the champion.
+
+    Args:
+        build: Rows and digests of the config.
+        head: The ledger's head; None before the first promotion.
+        settled: An earlier decision about this very run that still stands.
+    """
+    kind, reasons = _kind(build, head, settled)
+    return Plan(
+        kind=kind,
+        reasons=tuple(reasons),
+        model=build.config.name,
+        run_key=build.run_key,
+        champion=head.to_version if head else None,
+        train_rows=build.parts.train.num_rows,
+        test_rows=build.parts.test.num_rows,
+        settled=settled,
+    )
+
+
+def _kind(build: Build, head: Entry | None, settled: Decision | None) -> tuple[Kind, list[str]]:
+    if settled is not None:
+        return "nothing", [_settled_reason(settled, head)]
+    if head is None:
+        return "primary", ["nothing serves yet"]
+    if head.run_key == build.run_key:
+        return "nothing", [f"v{head.to_version} already is this config, code and data"]
+    if head.model_key == build.model_key:
+        changed = list(_changes(head.evidence.get("rules", {}), rules_of(build)))
+        return "secondary", changed or ["code changed; rows and model stay the same"]
+    before = head.evidence.get("ingredients", {})
+    return "primary", list(_changes(before, build.ingredients)) or ["the champion's ingredients are not recorded"]
+
+
+def rules_of(build: Build) -> dict[str, Any]:
+    """What decides what happens to a model, but not the model."""
+    dumped = build.config.dump()
+    inner = build.ingredients["config"]
+    return {"config": {name: value for name, value in dumped.items() if name not in inner}, "code": build.code}
+
+
+def _settled_reason(settled: Decision, head: Entry | None) -> str:
+    serves = f"v{head.to_version} serves" if head else "nothing serves"
+    said = {
+        "promote": "it was promoted before",
+        "keep": "it was judged before and the champion kept",
+        "reject": "it was judged before and rejected",
+    }[settled.outcome]
+    return f"this config, code and data are known: {said} ({settled.at:%Y-%m-%d %H:%M}); {serves}"
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """One sentence for each leaf that differs."""
+    for name in sorted({*before, *after}):
+        old, new = before.get(name), after.get(name)
+        where = f"{path}.{name}" if path else name
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _changes(old, new, where)
+        elif old != new:
+            yield f"{_label(where)}: {_short(old)} -> {_short(new)}"
+
+
+def _label(where: str) -> str:
+    kind, _, rest = where.partition(".")
+    if kind == "data":
+        return _NEW_DATA[rest]
+    return rest if kind in ("config", "environment") and rest else where.replace("_", " ")
+
+
+def _short(value: object) -> str:
+    text = "nothing" if value is None else str(value)
+    digest = len(text) >= 32 and " " not in text  # noqa: PLR2004 - a digest, of which the start is enough
+    return f"{text[:_SHORT]}.." if digest else text

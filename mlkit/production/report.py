@@ -1,0 +1,113 @@
+"""What a production run says of itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from mlkit.console import say
+from mlkit.errors import EXIT_DONE, EXIT_REJECTED, GateRejectedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Outcome = Literal["promoted", "kept_champion", "rejected", "unchanged"]
+
+STEPS = ("plan", "snapshot", "train", "evaluate", "gate", "register", "promote", "refresh")
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredTable:
+    """A table that a run published: its name, fingerprint and row count."""
+
+    table: str
+    fingerprint: str
+    rows: int
+
+
+@dataclasses.dataclass(frozen=True)
+class RunReport:
+    """The outcome of a deployment or a rollback.
+
+    Attributes:
+        outcome: ``promoted``, ``kept_champion``, ``rejected`` or ``unchanged``.
+        model: The project.
+        version: Version of the candidate, or that serves; None if nothing was registered.
+        model_id: Its model, by MLflow's id.
+        run_key: What it was made of.
+        config_digest: sha256 of the config.
+        train: Rows it was trained on.
+        test: Rows it was judged on.
+        predictions: The table of its test predictions.
+        scores: `candidate` and `champion`, on the same rows.
+        verdict: `passed` and `reasons`.
+        seconds: Wall time by step.
+        run_id: The production run in the tracking store.
+        notes: What is worth knowing beside.
+    """
+
+    outcome: Outcome
+    model: str
+    run_key: str
+    config_digest: str
+    version: int | None = None
+    model_id: str = ""
+    train: StoredTable | None = None
+    test: StoredTable | None = None
+    predictions: StoredTable | None = None
+    scores: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    verdict: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    run_id: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """What a command that made this report exits with."""
+        return EXIT_REJECTED if self.outcome == "rejected" else EXIT_DONE
+
+    def raise_if_rejected(self) -> None:
+        """Turn a rejection into an error, as a job needs it.
+
+        Raises:
+            GateRejectedError: Nothing serves, and this candidate may not.
+        """
+        if self.outcome == "rejected":
+            reasons = "; ".join(self.verdict.get("reasons", ()))
+            raise GateRejectedError("GAT001", f"rejected: {reasons}", path=self.model, fix="better data or model")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as ``--json`` prints them."""
+        return dataclasses.asdict(self)
+
+    def __repr__(self) -> str:
+        """Outcome first, then the reasons."""
+        version = f" v{self.version}" if self.version else ""
+        lines = [f"{self.outcome}  {self.model}{version}  in {sum(self.seconds.values()):.1f} s"]
+        lines += [f"  {reason}" for reason in self.verdict.get("reasons", ())]
+        lines += [f"  note: {note}" for note in self.notes]
+        lines.append(f"  next    mlkit history {self.model}" + (f", mlkit explain {self.model} {self.version}" if version else ""))
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{self!r}</pre>"
+
+
+class Clock:
+    """Times the steps of a run and tells each as it ends."""
+
+    def __init__(self) -> None:
+        """No step has run."""
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[list[str]]:
+        """Time one step; what is appended to the list is said when it ends."""
+        started = time.perf_counter()
+        said: list[str] = []
+        yield said
+        self.seconds[name] = round(time.perf_counter() - started, 3)
+        place = f"{STEPS.index(name) + 1}/{len(STEPS)}" if name in STEPS else "   "
+        say(f" {place} {name:<9} {'  '.join(said):<72} {self.seconds[name]:6.1f} s")

@@ -1,0 +1,317 @@
+"""`ModelProject`: the verbs of a project, from looking at data to moving the champion.
+
+Every method is one delegating call; what it hands down are parts, never the project itself.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlkit.code import git_state
+from mlkit.data.features import FeatureTable, publish_features
+from mlkit.data.split import Split
+from mlkit.errors import UsageError
+from mlkit.production.evidence import Explanation, History, explain_version, read_champion, read_history
+from mlkit.production.rollback import roll_back
+from mlkit.production.runner import deploy, plan_deployment
+from mlkit.production.stores import Stores
+from mlkit.production.task import read_origin
+from mlkit.research.comparison import Comparison, TestLook, compare_studies, look_at_test, try_splits
+from mlkit.research.exploration import Problem, gather, look_at_split, take_snapshot
+from mlkit.research.freeze import environment_of, freeze_trial
+from mlkit.research.handoff import Handoff, hand_off
+from mlkit.research.study.record import run_study
+from mlkit.research.study.search import Searcher, check_numbers, default_pruner, default_sampler
+from mlkit.workspace import Workspace, open_workspace, project_name, table_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mlkit.data.parts import Parts
+    from mlkit.data.snapshot import Snapshot
+    from mlkit.data.source import Source
+    from mlkit.frozen import FrozenConfig
+    from mlkit.model.evaluation import Task
+    from mlkit.model.gate import Gate
+    from mlkit.production.plan import Plan
+    from mlkit.production.registry import ModelVersion
+    from mlkit.production.report import RunReport
+    from mlkit.research.study.trials import Study, Trial
+
+
+class ModelProject:
+    """One ML problem: an experiment, a registered model, and a family of tables.
+
+    Args:
+        name: Lowercase letters, digits and underscores; names everything the project makes.
+        target: Label column of prepared rows.
+        metric: What models are judged by: a known name, or ``module:function`` of your own.
+        key: Column or columns that identify a row. Give one: an old row then never changes side.
+        split: Which rows are test rows.
+        task: ``regression``, ``binary`` or ``multiclass``; by default inferred from the target, aloud.
+        features: Columns the estimator sees; by default all but target, key and dates.
+        direction: ``minimize`` or ``maximize``; only for a metric of your own.
+        workspace: Where everything is kept: a workspace, the name of a target, or by default `local`.
+
+    Raises:
+        NamingError: The name would be refused or confused by some store.
+
+    Example:
+        >>> project = ModelProject("flight_delay", target="arr_delay", key="flight_id", metric="rmse")
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        target: str,
+        metric: str,
+        key: str | Sequence[str] | None = None,
+        split: Split | None = None,
+        task: Task | None = None,
+        features: Sequence[str] | None = None,
+        direction: str | None = None,
+        workspace: Workspace | str | None = None,
+    ) -> None:
+        """Check the name; no store is opened yet."""
+        self._problem = Problem(
+            name=project_name(name),
+            target=target,
+            metric=metric,
+            direction=direction,
+            key=_names(key),
+            split=split or Split(),
+            task=task,
+            features=tuple(features) if features is not None else None,
+        )
+        self._workspace = workspace if isinstance(workspace, Workspace) else open_workspace(workspace)
+
+    @property
+    def name(self) -> str:
+        """The project's name."""
+        return self._problem.name
+
+    @property
+    def workspace(self) -> Workspace:
+        """Where everything is kept."""
+        return self._workspace
+
+    @cached_property
+    def _stores(self) -> Stores:
+        return Stores(self._workspace, self.name)
+
+    def publish_features(
+        self, table: str, data: object, *, contract: object = None, key: str | Sequence[str] | None = None
+    ) -> FeatureTable:
+        """Publish rows to a feature table: new keys are added, known keys replaced, all or nothing.
+
+        Args:
+            table: ``features.<name>``, or just the name.
+            data: Any dataframe, Arrow table or stream.
+            contract: pandera schema or model, `Contract`, or dict; by default the table's own.
+            key: Columns that identify a row; by default the project's.
+
+        Raises:
+            ContractError: Rows break the contract; nothing was written.
+        """
+        names = _names(key) or self._problem.key
+        if not names:
+            raise UsageError("CLI030", "a feature table needs a key", path="key", fix="key='flight_id'")
+        return publish_features(self._stores.engine, table_name(table), data, contract=contract, key=names)
+
+    def snapshot(self, data_or_table: object, *, prepare: object = None, contract: object = None) -> Snapshot:
+        """Take an immutable snapshot of prepared rows; the same rows are stored once.
+
+        Args:
+            data_or_table: Any dataframe, the name of a table, or a `Source`.
+            prepare: Function from dataframe to dataframe, or its name ``module:function``.
+            contract: What prepared rows keep; by default dtypes are taken from the rows.
+
+        Raises:
+            DataError: Columns or values that no store can hold exactly, or no target.
+        """
+        return take_snapshot(
+            self._problem, data_or_table, prepare=prepare, contract=contract, engine=self._stores.engine
+        )
+
+    def split(self, snapshot: Snapshot, *, split: Split | None = None) -> Parts:
+        """The rows of a snapshot by part, under the project's split or another one."""
+        return look_at_split(self._problem, snapshot, split)
+
+    def try_splits(
+        self, estimator: object, snapshot: Snapshot, *, splits: Sequence[Split], cv: int = 5, seed: int = 0
+    ) -> Comparison:
+        """Cross-validate one estimator under several splits: mean and spread of the metric for each."""
+        check_numbers(trials=1, cv=cv, workers=1)
+        return try_splits(self._problem, estimator, snapshot, splits, cv=cv, seed=seed)
+
+    def study(
+        self,
+        search: Callable[..., Any],
+        snapshot: Snapshot,
+        *,
+        trials: int,
+        cv: int = 5,
+        workers: int = 1,
+        seed: int = 0,
+        name: str | None = None,
+        resume: bool = True,
+        sampler: Callable[[int], Any] | None = None,
+        pruner: Any = None,  # noqa: ANN401 - an Optuna pruner
+    ) -> Study:
+        """Search for a good estimator; every trial is tracked, and the course follows from the seed.
+
+        Args:
+            search: Function from an Optuna trial to any unfitted scikit-learn-compatible estimator.
+            snapshot: Rows to learn from; its test rows stay sealed.
+            trials: How many there shall be in all; those of an earlier, stopped run count.
+            cv: Number of folds.
+            workers: Folds evaluated at a time; the trials do not depend on it.
+            seed: Of sampler, folds and estimators; it is frozen with the config.
+            name: What people call the study.
+            resume: Continue a study of the same identity instead of starting anew.
+            sampler: Function from a seed to an Optuna sampler; by default TPE.
+            pruner: Optuna pruner; by default the median of complete trials.
+
+        Raises:
+            StudyError: `search`, or every estimator of a batch, failed.
+        """
+        check_numbers(trials=trials, cv=cv, workers=workers)
+        material = gather(self._problem, snapshot, cv=cv, seed=seed)
+        state = git_state(Path.cwd())
+        searcher = Searcher(
+            search=search,
+            setting=material.setting,
+            rows=material.rows,
+            folds=material.folds,
+            sampler=sampler or default_sampler,
+            pruner=pruner or default_pruner(),
+        )
+        return run_study(
+            searcher,
+            trials=trials,
+            workers=workers,
+            tracking=self._stores.tracking,
+            name=name,
+            resume=resume,
+            tags={"mlkit_commit": state.commit or "", "mlkit_dirty": str(bool(state.dirty)).lower()},
+            requirements=environment_of({}, ()).requirements,
+        )
+
+    def compare(self, *studies: Study) -> Comparison:
+        """Best trials of several studies side by side; refused if their train rows differ."""
+        return compare_studies(studies)
+
+    def evaluate(self, trial: Trial) -> TestLook:
+        """Score a trial on the sealed test rows. Each look is counted and reported at the gate."""
+        return look_at_test(trial, self._stores.tracking)
+
+    def freeze(
+        self,
+        trial: Trial,
+        *,
+        gate: Gate,
+        source: Source | str | None = None,
+        path: Path | str | None = None,
+        reason: str | None = None,
+    ) -> FrozenConfig:
+        """Write a trial as a config that a reviewer can read: ``models/<name>.yaml``.
+
+        Args:
+            trial: A complete trial, e.g. ``study.best``.
+            gate: When a model of this config may serve.
+            source: Where rows come from, if the snapshot was taken from a dataframe in memory.
+            path: Where to write.
+            reason: Why a tree with uncommitted changes is frozen all the same.
+
+        Raises:
+            UsageError: No source, a dirty tree without a reason, or an incomplete trial.
+        """
+        return freeze_trial(
+            trial,
+            gate=gate,
+            source=source,
+            path=path,
+            reason=reason,
+            study_run=self._stores.tracking.run(trial.study_run_id),
+            engine=self._stores.engine,
+        )
+
+    def handoff(
+        self, config: FrozenConfig, *, to: Path | str | None = None, rehearse: bool = True, isolated: bool = False
+    ) -> Handoff:
+        """Package a config with the code it names, and prove that the package repeats the trial.
+
+        Args:
+            config: A frozen config.
+            to: Folder of the wheel; by default ``dist``.
+            rehearse: Run the package and compare rows, scores and predictions with the trial's.
+            isolated: Rehearse in a fresh environment made from the pinned requirements.
+
+        Raises:
+            IntegrityError: The package gave something else; the message says what.
+        """
+        return hand_off(config, workspace=self._workspace, to=to, rehearse=rehearse, fresh_environment=isolated)
+
+    def plan(self, config: FrozenConfig) -> Plan:
+        """What a deployment would do now, and why."""
+        return plan_deployment(config, self._own(config))
+
+    def deploy(self, config: FrozenConfig, *, reason: str = "") -> RunReport:
+        """Build, train, evaluate, gate, register, promote; repeated, it changes nothing."""
+        return deploy(config, self._own(config), origin=read_origin(config), reason=reason)
+
+    def champion(self) -> ModelVersion | None:
+        """The version that serves; None before the first promotion."""
+        return read_champion(self._stores)
+
+    def history(self) -> History:
+        """Every promotion: who, when, from, to, why."""
+        return read_history(self._stores)
+
+    def rollback(self, to: int | None = None, *, reason: str) -> RunReport:
+        """Make an earlier version the champion again; by default the one before."""
+        return roll_back(self._stores, to=to, reason=reason)
+
+    def explain(self, version: int) -> Explanation:
+        """Everything recorded about a version: data, code, config, environment, scores, gate."""
+        return explain_version(self._stores, version)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The project as plain values."""
+        problem = self._problem
+        return {
+            "name": problem.name,
+            "target": problem.target,
+            "metric": problem.metric,
+            "key": list(problem.key),
+            "split": problem.split.dump(),
+            "task": problem.task,
+            "target_store": self._workspace.target,
+        }
+
+    def __repr__(self) -> str:
+        """What it is about and what to do next."""
+        problem = self._problem
+        key = ", ".join(problem.key) or "none (rows are split by their whole content)"
+        return (
+            f"ModelProject {problem.name}  predicts {problem.target}, judged by {problem.metric}\n"
+            f"  key     {key}; {problem.split.test:g} of the rows are test rows\n"
+            f"  stores  {self._workspace.target} at {self._workspace.home}\n"
+            f"  next    project.snapshot(dataframe or 'features.<table>')"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{self!r}</pre>"
+
+    def _own(self, config: FrozenConfig) -> Stores:
+        if config.name != self.name:
+            message = f"this config is of {config.name}, the project is {self.name}"
+            raise UsageError("CLI031", message, path="config", fix=f"ModelProject({config.name!r}, ...)")
+        return self._stores
+
+
+def _names(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    return () if value is None else (value,) if isinstance(value, str) else tuple(value)

@@ -1,0 +1,180 @@
+"""Looking around: snapshots of any data, the rows a study may see, splits tried against each other."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from mlkit.code import reference_of
+from mlkit.console import say
+from mlkit.data.contract import Contract
+from mlkit.data.parts import Parts, cut_rows, study_folds
+from mlkit.data.snapshot import Snapshot, contract_of, publish_rows
+from mlkit.data.source import Source, prepare_rows, read_dataframe, read_source
+from mlkit.data.split import Split
+from mlkit.errors import ConfigError, DataError
+from mlkit.model.evaluation import get_metric, infer_task
+from mlkit.model.training import as_rows
+from mlkit.research.study.trials import StudySetting
+from mlkit.workspace import table_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
+    from mlkit.data.split import Folds
+    from mlkit.engines.base import Engine
+    from mlkit.model.evaluation import Task
+    from mlkit.model.training import Rows
+
+_NO_FEATURE = ("timestamp", "timestamp_utc", "date", "binary")
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What a project predicts, from what, and how it is judged.
+
+    Attributes:
+        name: The project.
+        target: Label column.
+        metric: Name of a metric, or ``module:function``.
+        direction: Direction of one's own metric.
+        key: Columns that identify a row.
+        split: The rule for test rows.
+        task: Kind of prediction; None to infer it from the target.
+        features: Columns the estimator sees; None for all that are left.
+    """
+
+    name: str
+    target: str
+    metric: str
+    direction: Any
+    key: tuple[str, ...]
+    split: Split
+    task: Task | None
+    features: tuple[str, ...] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Material:
+    """What a study works on: its setting, the rows it may see, and their folds."""
+
+    setting: StudySetting
+    rows: Rows
+    folds: Folds
+
+
+def take_snapshot(problem: Problem, data: object, *, prepare: object, contract: object, engine: Engine) -> Snapshot:
+    """Prepare, check and publish rows under the fingerprint of their content.
+
+    Args:
+        problem: The project's.
+        data: Any dataframe, the name of a table, or a `Source`.
+        prepare: ``module:function``, or a function; None for rows that are prepared already.
+        contract: What prepared rows keep; by default inferred from them (dtypes only).
+        engine: Where tables live.
+    """
+    source, why = _named_source(data, prepare)
+    if source is not None:
+        rows = read_source(source, engine).rows
+    else:
+        rows = _rows_in_memory(data, prepare, engine)
+    if problem.target not in rows.column_names:
+        fix = f"columns: {', '.join(rows.column_names)}"
+        raise DataError("DAT040", "the target is not among the columns", path=problem.target, fix=fix)
+    agreed = Contract.of(contract) if contract is not None else _contract(source, rows, engine)
+    prefix = f"{problem.name}__snapshot"
+    snapshot = publish_rows(engine, rows, agreed, prefix=prefix, key=problem.key, source=source)
+    if snapshot.reused:
+        say(f"snapshot {snapshot.fingerprint} was taken before: reused, nothing written")
+    return dataclasses.replace(snapshot, unnamed=why)
+
+
+def look_at_split(problem: Problem, snapshot: Snapshot, split: Split | None) -> Parts:
+    """The parts of a snapshot under a split (the project's by default)."""
+    return cut_rows(snapshot.to_arrow(), split or problem.split, key=problem.key, target=problem.target)
+
+
+def gather(problem: Problem, snapshot: Snapshot, *, cv: int, seed: int) -> Material:
+    """Everything a study needs of a snapshot; the test rows are counted and left behind."""
+    table = snapshot.to_arrow()
+    task = problem.task or _inferred_task(table, problem.target)
+    metric = get_metric(problem.metric, direction=problem.direction, task=task)
+    features = problem.features or default_features(snapshot.contract, problem)
+    parts = cut_rows(table, problem.split, key=problem.key, target=problem.target)
+    if not problem.key and not problem.split.by and not problem.split.time:
+        say("no key: rows are split by their whole content, so another column would reshuffle them")
+    folds = study_folds(parts, cv, split=problem.split, key=problem.key, target=problem.target, seed=seed)
+    train, test = parts.fingerprints
+    setting = StudySetting(
+        project=problem.name,
+        snapshot=snapshot,
+        split=problem.split,
+        key=problem.key,
+        target=problem.target,
+        features=features,
+        task=task,
+        metric=metric,
+        train=train,
+        test=test,
+        train_rows=parts.train.num_rows,
+        test_rows=parts.test.num_rows,
+        cv=cv,
+        seed=seed,
+    )
+    rows = as_rows(parts.train, snapshot.contract, features=features, target=problem.target)
+    return Material(setting, rows, folds)
+
+
+def default_features(contract: Contract, problem: Problem) -> tuple[str, ...]:
+    """All columns but target, key and time, in name order; what no estimator takes is left out aloud."""
+    taken = {problem.target, *problem.key, problem.split.time}
+    names = [name for name in sorted(contract.columns, key=str.encode) if name not in taken]
+    left_out = [name for name in names if contract.columns[name].dtype in _NO_FEATURE]
+    if left_out:
+        say(f"not used as features: {', '.join(left_out)} (turn dates into numbers in prepare)")
+    features = tuple(name for name in names if name not in left_out)
+    if not features:
+        raise DataError("DAT001", "no columns are left to learn from", path="features", fix="prepare some")
+    return features
+
+
+def _named_source(data: object, prepare: object) -> tuple[Source | None, str]:
+    """The source that names this data, or why there is none."""
+    try:
+        reference = _reference(prepare)
+    except ConfigError as exc:
+        return None, f"prepare cannot be imported by name: {exc.message}"
+    if isinstance(data, Source):
+        return data if reference is None else data.replace(prepare=reference), ""
+    if isinstance(data, str):
+        return Source(table=str(table_name(data)), prepare=reference), ""
+    return None, "the snapshot was taken from a dataframe in memory"
+
+
+def _rows_in_memory(data: object, prepare: object, engine: Engine) -> pa.Table:
+    if isinstance(data, str):
+        rows = read_source(Source(table=str(table_name(data))), engine).rows
+    else:
+        rows = read_dataframe(data)
+    return rows if prepare is None else prepare_rows(rows, prepare, name=getattr(prepare, "__name__", "prepare"))
+
+
+def _reference(prepare: object) -> str | None:
+    return prepare if prepare is None or isinstance(prepare, str) else reference_of(prepare)
+
+
+def _contract(source: Source | None, rows: pa.Table, engine: Engine) -> Contract:
+    """The contract of a feature table that is used as it is; else dtypes taken from the rows."""
+    if source is not None and source.table is not None and source.prepare is None:
+        stored = contract_of(engine, table_name(source.table))
+        if stored is not None:
+            return stored
+    return Contract.infer(rows)
+
+
+def _inferred_task(table: pa.Table, target: str) -> Task:
+    task = infer_task(table.column(target))
+    say(f"task: {task} (from {target}, {table.schema.field(target).type}); pass task= to say otherwise")
+    return task

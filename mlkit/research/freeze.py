@@ -1,0 +1,158 @@
+"""Freezing: a chosen trial becomes a config that a reviewer can read, and nothing is left in memory."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlkit import document
+from mlkit.code import code_digest, git_state, pinned, third_party, user_files
+from mlkit.data.parts import cut_rows
+from mlkit.data.source import Source, ordered, read_source
+from mlkit.digest.fingerprint import fingerprint
+from mlkit.errors import DataError, UsageError
+from mlkit.frozen import Environment, FrozenConfig, provenance_path
+from mlkit.model.estimator import packages_of, references
+from mlkit.model.training import as_rows, deterministic, fit
+from mlkit.research.study.trials import BEST_TAG, SERIALIZATION_TAG, looks
+from mlkit.tracking.models import Serialization, choose_serialization
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from mlkit.data.snapshot import Snapshot
+    from mlkit.engines.base import Engine
+    from mlkit.model.gate import Gate
+    from mlkit.research.study.trials import StudySetting, Trial
+    from mlkit.tracking.runs import RunRecord
+
+_ALWAYS = ("numpy", "scipy", "sklearn", "pandas", "pyarrow", "joblib", "skops", "cloudpickle")
+
+
+def freeze_trial(
+    trial: Trial,
+    *,
+    gate: Gate,
+    source: Source | str | None,
+    path: Path | str | None,
+    reason: str | None,
+    study_run: RunRecord,
+    engine: Engine,
+) -> FrozenConfig:
+    """Describe a trial as a config and write it, its origin beside it.
+
+    Args:
+        trial: A complete trial.
+        gate: When a model of this config may serve.
+        source: Where rows come from; by default the source of the trial's snapshot.
+        path: Where to write; by default ``models/<name>.yaml``.
+        reason: Why a tree with uncommitted changes is frozen all the same.
+        study_run: Parent run of the trial, which counts the looks at its test rows.
+        engine: Where the source is read from, if it has to be checked.
+
+    Raises:
+        UsageError: The trial is not complete, or the tree is dirty and no reason was given.
+        DataError: The source does not hold the rows of the trial's snapshot.
+        ConfigError: Something in the trial cannot be named.
+    """
+    setting = trial.setting
+    if setting is None or trial.state != "complete":
+        raise UsageError("CLI022", f"trial {trial.number} is {trial.state}", path="trial", fix="freeze study.best")
+    where = _declared(setting.snapshot, source, engine)
+    metric = [setting.metric.name] if ":" in setting.metric.name else []
+    files = user_files([*where.references, *references(trial.model), *metric])
+    commit = _clean_commit(reason)
+    config = FrozenConfig(
+        name=setting.project,
+        task=setting.task,
+        target=setting.target,
+        key=setting.key,
+        features=setting.features,
+        metric=setting.metric.name,
+        seed=setting.seed,
+        model=dict(trial.model),
+        serialization=_serialization(trial, setting, study_run),
+        source=where,
+        split=setting.split,
+        gate=gate,
+        contract=setting.snapshot.contract,
+        environment=environment_of(trial.model, third_party(files)),
+    )
+    config.write(path)
+    origin = {
+        **_origin(trial, setting),
+        "test_looks": looks(study_run),
+        **commit,
+        "code_digest": code_digest(files),
+        "config_digest": config.digest,
+        "reason": reason,
+    }
+    text = json.dumps(origin, indent=2, sort_keys=True, ensure_ascii=False)
+    document.save(provenance_path(Path(str(config.path))), f"{text}\n")
+    return config
+
+
+def environment_of(model: Mapping[str, Any], imported: Iterable[str]) -> Environment:
+    """Pins of every distribution that can change the model: its own, the user's, and the ground they share."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return Environment(python=python, requirements=tuple(pinned({*_ALWAYS, *packages_of(model), *imported})))
+
+
+def _serialization(trial: Trial, setting: StudySetting, study_run: RunRecord) -> Serialization:
+    """The safest format that can hold the fitted model; the study knows it of its best trial."""
+    known = study_run.tags.get(SERIALIZATION_TAG)
+    if known in ("skops", "cloudpickle") and study_run.tags.get(BEST_TAG) == str(trial.number):
+        return "skops" if known == "skops" else "cloudpickle"
+    contract = setting.snapshot.contract
+    parts = cut_rows(setting.snapshot.to_arrow(), setting.split, key=setting.key, target=setting.target)
+    rows = as_rows(parts.train, contract, features=setting.features, target=setting.target)
+    with deterministic(setting.seed):
+        fitted = fit(trial.model, rows, seed=setting.seed, trusted=packages_of(trial.model))
+    return choose_serialization(fitted)
+
+
+def _declared(snapshot: Snapshot, source: Source | str | None, engine: Engine) -> Source:
+    """The source to freeze; one that is named only now must hold the very rows of the snapshot."""
+    if source is None:
+        if snapshot.source is None:
+            fix = f"pass source='features.<table>' after project.publish_features, or source={str(snapshot.table)!r}"
+            raise UsageError("CLI023", snapshot.unnamed, path="source", fix=fix)
+        return snapshot.source
+    declared = Source(table=source) if isinstance(source, str) else source
+    if declared != snapshot.source and not _is_snapshot(declared, snapshot):
+        rows = snapshot.contract.cast(read_source(declared, engine).rows)
+        found = fingerprint(ordered(rows))
+        if found != snapshot.fingerprint:
+            message = f"the source holds {found}, the trial was found on {snapshot.fingerprint}"
+            fix = f"snapshot the source itself: project.snapshot({declared.table!r}), and study that"
+            raise DataError("DAT050", message, path=str(declared), fix=fix)
+    return declared
+
+
+def _is_snapshot(source: Source, snapshot: Snapshot) -> bool:
+    return source.table == str(snapshot.table) and source.prepare is None
+
+
+def _clean_commit(reason: str | None) -> dict[str, Any]:
+    """The commit the config is made from; a dirty tree needs a reason, which is kept."""
+    state = git_state(Path.cwd())
+    if state.dirty and not reason:
+        message = f"{len(state.dirty)} files have uncommitted changes, {state.dirty[0]} among them"
+        fix = "commit them, or pass reason='...', which is kept beside the config"
+        raise UsageError("CLI024", message, path="git", fix=fix)
+    return {"commit": state.commit, "dirty": list(state.dirty)}
+
+
+def _origin(trial: Trial, setting: StudySetting) -> dict[str, Any]:
+    return {
+        **setting.to_dict(),
+        "trial": trial.number,
+        "params": dict(trial.params),
+        "score": trial.score,
+        "scores": list(trial.scores),
+        "predictions": trial.predictions,
+        "run_id": trial.run_id,
+        "study_run_id": trial.study_run_id,
+    }

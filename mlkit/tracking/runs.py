@@ -1,0 +1,190 @@
+"""MLflow runs by explicit id: what was tried, with which parameters, and what came out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+
+from mlkit.errors import StoreError
+from mlkit.tracking.store import open_client, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+    from mlkit.workspace import Workspace
+
+MAX_PARAM = 250
+MAX_TAG = 5000
+MAX_BATCH = 100
+_PAGE = 1000
+_PARENT = "mlflow.parentRunId"
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """A run as it stands in the store.
+
+    Attributes:
+        run_id: MLflow's id.
+        name: The name people see.
+        status: ``RUNNING``, ``FINISHED``, ``FAILED`` or ``KILLED``.
+        params: Logged parameters, as text.
+        metrics: Last value of each metric.
+        tags: Tags, MLflow's own included.
+    """
+
+    run_id: str
+    name: str
+    status: str
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+
+
+class Tracking:
+    """Runs of one workspace. Safe to use from several threads."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        """Remember the stores; they are opened on first use."""
+        self._workspace = workspace
+
+    @cached_property
+    def client(self) -> MlflowClient:
+        """MLflow's client of these stores."""
+        return open_client(self._workspace.tracking_uri, self._workspace.registry_uri)
+
+    def experiment(self, name: str) -> str:
+        """Id of an experiment, made if it is not there."""
+        location = f"{self._workspace.artifacts}/{name}"
+        with translated(f"open the experiment {name}"):
+            found = self.client.get_experiment_by_name(name)
+            if found is not None:
+                return str(found.experiment_id)
+            try:
+                return str(self.client.create_experiment(name, artifact_location=location))
+            except MlflowException:
+                found = self.client.get_experiment_by_name(name)  # somebody made it meanwhile
+                if found is None:
+                    raise
+                return str(found.experiment_id)
+
+    def start(self, experiment: str, name: str, *, tags: Mapping[str, str], parent: str | None = None) -> str:
+        """Create a run and give its id; `parent` makes it a child of that run."""
+        family = {_PARENT: parent} if parent else {}
+        with translated(f"create the run {name}"):
+            run = self.client.create_run(experiment, run_name=name, tags={**_fitting(tags), **family})
+        return str(run.info.run_id)
+
+    def log(
+        self,
+        run_id: str,
+        *,
+        params: Mapping[str, object] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        steps: Mapping[str, list[float]] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log parameters, metrics (one value, or one a step) and tags in as few calls as MLflow allows."""
+        now = int(time.time() * 1000)
+        points = [Metric(name, value, now, 0) for name, value in (metrics or {}).items()]
+        points += [Metric(n, value, now, i) for n, values in (steps or {}).items() for i, value in enumerate(values)]
+        texts = [Param(name, _short(value)) for name, value in (params or {}).items()]
+        labels = [RunTag(name, value) for name, value in _fitting(tags or {}).items()]
+        with translated("log to a run"):
+            for part in range(0, max(len(points), len(texts), len(labels)), MAX_BATCH):
+                window = slice(part, part + MAX_BATCH)
+                self.client.log_batch(run_id, metrics=points[window], params=texts[window], tags=labels[window])
+
+    def end(self, run_id: str, status: Status = "FINISHED") -> None:
+        """Close a run."""
+        with translated("close a run"):
+            self.client.set_terminated(run_id, status=status)
+
+    def reopen(self, run_id: str) -> None:
+        """Mark a run as running again."""
+        with translated("reopen a run"):
+            self.client.update_run(run_id, status="RUNNING")
+
+    def dataset(self, run_id: str, name: str, *, fingerprint: str, table: str, rows: int, context: str) -> None:
+        """Log a dataset input whose digest is the fingerprint (35 characters: it fits MLflow's 36)."""
+        source = json.dumps({"table": table})
+        dataset = Dataset(name, fingerprint, "mlkit", source, profile=json.dumps({"rows": rows}))
+        entry = DatasetInput(dataset, tags=[InputTag("mlflow.data.context", context)])
+        with translated("log a dataset"):
+            self.client.log_inputs(run_id, datasets=[entry])
+
+    def text(self, run_id: str, path: str, text: str) -> None:
+        """Store a text as an artifact of a run."""
+        with translated(f"store {path}"):
+            self.client.log_text(run_id, text, path)
+
+    def document(self, run_id: str, path: str, values: Mapping[str, Any]) -> None:
+        """Store values as a JSON artifact of a run."""
+        self.text(run_id, path, json.dumps(values, indent=2, ensure_ascii=False, default=str))
+
+    def folder(self, run_id: str, folder: Path, path: str) -> None:
+        """Store all files of a folder as artifacts of a run."""
+        with translated(f"store {path}"):
+            self.client.log_artifacts(run_id, str(folder), path)
+
+    def run(self, run_id: str) -> RunRecord:
+        """One run by id."""
+        with translated("read a run"):
+            return _record(self.client.get_run(run_id))
+
+    def runs(self, experiment: str, *, tags: Mapping[str, str]) -> list[RunRecord]:
+        """Runs of an experiment that carry these tags, oldest first."""
+        wanted = " and ".join(f"tags.`{name}` = '{_literal(value)}'" for name, value in tags.items())
+        found: list[Run] = []
+        token: str | None = None
+        with translated("search runs"):
+            while True:
+                page = self.client.search_runs(
+                    [experiment], wanted, ViewType.ACTIVE_ONLY, _PAGE, ["attributes.start_time ASC"], token
+                )
+                found.extend(page)
+                token = page.token
+                if not token:
+                    return [_record(run) for run in found]
+
+    def children(self, experiment: str, parent: str) -> list[RunRecord]:
+        """Child runs of a run, oldest first."""
+        return self.runs(experiment, tags={_PARENT: parent})
+
+
+def _record(run: Run) -> RunRecord:
+    info, data = run.info, run.data
+    return RunRecord(info.run_id, info.run_name, info.status, dict(data.params), dict(data.metrics), dict(data.tags))
+
+
+def _short(value: object) -> str:
+    """A parameter as text; what would be cut silently is cut visibly (the whole stands in an artifact)."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= MAX_PARAM else f"{text[: MAX_PARAM - 1]}…"
+
+
+def _fitting(tags: Mapping[str, str]) -> dict[str, str]:
+    for name, value in tags.items():
+        if len(value) > MAX_TAG:
+            message = f"{len(value):,} characters; a tag holds {MAX_TAG:,}"
+            raise StoreError("STO025", message, path=name, fix="store it as an artifact")
+    return dict(tags)
+
+
+def _literal(value: str) -> str:
+    """A text inside a search filter, in which nothing may end the quotes."""
+    if "'" in value or "\\" in value:
+        raise StoreError("STO026", "a tag that is searched for holds no quote or backslash", path="tags")
+    return value

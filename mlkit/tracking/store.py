@@ -1,0 +1,101 @@
+"""Opening MLflow's store, and translating its errors at this door.
+
+MLflow's own first use of a sqlite file is not safe: processes that start together break each other,
+and a kill in the middle leaves a file that nothing repairs. So a new store is migrated under a file
+lock in a temporary file, switched to write-ahead logging, and linked into place whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read by MLflow when it is imported
+
+import filelock
+import sqlalchemy.exc
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from mlkit.errors import StoreError
+from mlkit.failpoints import failpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOCK_SECONDS = 120
+_SQLITE = "sqlite:///"
+_NOISY = ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent", "mlflow.sklearn", "mlflow.models.model")
+
+
+def open_client(tracking_uri: str, registry_uri: str) -> MlflowClient:
+    """A client of the two stores; a local sqlite store is made on first use.
+
+    Raises:
+        StoreError: The store cannot be made or opened.
+    """
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for uri in {tracking_uri, registry_uri}:
+        if uri.startswith(_SQLITE):
+            _ensure_sqlite(Path(uri.removeprefix(_SQLITE)))
+    with translated("open the tracking store"):
+        return MlflowClient(tracking_uri=tracking_uri, registry_uri=registry_uri)
+
+
+@contextlib.contextmanager
+def translated(action: str) -> Iterator[None]:
+    """Turn MLflow's and the database's errors into a `StoreError` that says what was being done."""
+    try:
+        yield
+    except MlflowException as exc:
+        message = f"MLflow refused to {action}: {exc.error_code}"
+        raise StoreError("STO020", message, fix="see the cause with --debug; `mlkit doctor`") from exc
+    except sqlalchemy.exc.SQLAlchemyError as exc:
+        message = f"the database refused to {action}: {type(exc).__name__}"
+        raise StoreError("STO022", message, fix="is the disk full, or another process stuck?") from exc
+    except OSError as exc:
+        raise StoreError("STO023", f"cannot {action}: {exc.strerror}", fix="check the disk and its rights") from exc
+
+
+def _ensure_sqlite(path: Path) -> None:
+    """Make the database unless it is there; of several processes one makes it, the others wait."""
+    if path.exists():
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _hide_from_git(path.parent)
+        with filelock.FileLock(path.with_suffix(".lock"), timeout=LOCK_SECONDS):
+            if not path.exists():
+                _migrate_into_place(path)
+    except filelock.Timeout as exc:
+        message = f"another process has been making {path.name} for {LOCK_SECONDS} s"
+        raise StoreError("STO024", message, fix=f"end it, or remove {path.with_suffix('.lock')}") from exc
+    except (OSError, sqlite3.Error) as exc:
+        raise StoreError("STO023", f"cannot make {path.name}: {exc}", fix="check the disk and its rights") from exc
+
+
+def _migrate_into_place(path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-") as folder:
+        fresh = Path(folder) / path.name
+        uri = f"{_SQLITE}{fresh.as_posix()}"
+        with translated("make the tracking store"):
+            MlflowClient(tracking_uri=uri, registry_uri=uri).search_experiments(max_results=1)
+        failpoint("store.migrated")
+        with contextlib.closing(sqlite3.connect(fresh)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+        with fresh.open("rb") as file:
+            os.fsync(file.fileno())
+        os.link(fresh, path)
+
+
+def _hide_from_git(folder: Path) -> None:
+    """The stores lie in the user's repository and are none of its business."""
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n")

@@ -1,0 +1,97 @@
+"""The strict YAML document: what is written is read back; what misleads is refused."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlkit import document
+from mlkit.errors import ConfigError, MlkitError, SecurityError
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
+
+
+@given(st.dictionaries(st.text(), VALUES, min_size=1))
+def test_whatever_is_written_is_read_back(values: dict[str, object]) -> None:
+    """Any plain values survive the trip through the file, texts that look like numbers included."""
+    text = document.write(values, header="a comment\nof two lines")
+    assert document.parse(text.encode(), origin="x.yaml") == values
+
+
+def test_nan_and_infinities_survive() -> None:
+    """The special floats have their own notation."""
+    text = document.write({"a": math.nan, "b": math.inf, "c": -math.inf})
+    values = document.parse(text.encode(), origin="x.yaml")
+    assert math.isnan(values["a"])
+    assert (values["b"], values["c"]) == (math.inf, -math.inf)
+
+
+def test_core_scalars_are_those_of_yaml_1_2() -> None:
+    """Exponents are numbers and dates are text, whatever YAML 1.1 thought."""
+    assert document.parse(b"a: 1e3\nb: 2013-01-01\nc: ~\nd: TRUE\n", origin="x") == {
+        "a": 1000.0,
+        "b": "2013-01-01",
+        "c": None,
+        "d": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (b"", "CFG002"),
+        (b"# only a comment\n", "CFG002"),
+        (b"- 1\n", "CFG003"),
+        (b"just text\n", "CFG003"),
+        (b"a: [\n", "CFG004"),
+        (b"a: 1\n\tb: 2\n", "CFG004"),
+        (b"a: 1\n---\nb: 2\n", "CFG004"),
+        (b"a: 1\nb: 2\na: 3\n", "CFG005"),
+        (b"a: {b: 1, b: 2}\n", "CFG005"),
+        (b"a: no\n", "CFG008"),
+        (b"a: 012\n", "CFG008"),
+        (b"a: 1_000\n", "CFG008"),
+        (b"a: 1:30\n", "CFG008"),
+        (b"a: 0x1F\n", "CFG008"),
+        (b"1: a\n", "CFG009"),
+        (b"\xef\xbb\xbfa: 1\n", "CFG020"),
+        (b"a: \xff\n", "CFG020"),
+        (b"a: !!python/object/apply:os.getcwd []\n", "SEC001"),
+        (b"a: !!int 3\n", "SEC001"),
+        (b"a: &x [1]\nb: *x\n", "SEC002"),
+        (b"a: " + b"[" * 60 + b"]" * 60, "SEC002"),
+        (b"a: " + b"x" * (1 << 20), "SEC002"),
+        (b"token: dapi0123456789abcdef0123\n", "SEC003"),
+    ],
+)
+def test_what_misleads_is_refused(text: bytes, code: str) -> None:
+    """Each bad document has its own code, and the message names the file."""
+    with pytest.raises(MlkitError) as caught:
+        document.parse(text, origin="models/x.yaml")
+    assert caught.value.code == code
+    assert caught.value.path.startswith("models/x.yaml")
+
+
+def test_errors_name_the_line() -> None:
+    """The place of a mistake is file and line."""
+    with pytest.raises(ConfigError) as caught:
+        document.parse(b"a: 1\nb:\n  c: 1\n  c: 2\n", origin="models/x.yaml")
+    assert caught.value.path == "models/x.yaml:4"
+
+
+def test_a_missing_file_is_a_config_error(tmp_path) -> None:
+    """A path that does not exist is the reader's mistake, not a traceback."""
+    with pytest.raises(ConfigError, match="CFG001"):
+        document.read(tmp_path / "none.yaml")
+
+
+def test_a_secret_is_not_repeated() -> None:
+    """The message says where the secret stands, never what it is."""
+    with pytest.raises(SecurityError) as caught:
+        document.parse(b"a: 1\nt: ghp_abcdefghijklmnopqrstuvwxyz0123\n", origin="x.yaml")
+    assert "ghp_" not in str(caught.value)
+    assert "line 2" in str(caught.value)
