@@ -32,7 +32,7 @@ check: .venv/dev.stamp ## style, types, import contracts, budgets, documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/python tests/checks/budgets.py
 	@$(MAKE) --no-print-directory docs
 

@@ -31,7 +31,8 @@ class Advance(Protocol):
 
 def console() -> Console:
     """A console on standard error (looked up each time, so that redirection works)."""
-    return Console(stderr=True, quiet=os.environ.get(QUIET) == "1", highlight=False, soft_wrap=True)
+    quiet = os.environ.get(QUIET) == "1"
+    return Console(stderr=True, quiet=quiet, highlight=False, emoji=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
@@ -61,11 +62,11 @@ def progress(title: str, total: int) -> Iterator[Advance]:
 
 def _bar(screen: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=screen,
         transient=True,
     )

@@ -7,10 +7,10 @@ duplicate keys, tags, aliases, documents over 1 MiB and nesting over 50 levels.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import pathlib
 import re
-import tempfile
+import secrets
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -30,18 +30,23 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
 _SPECIAL_FLOAT = re.compile(r"([-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$")
 _MISLEADING = re.compile(
     r"(yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF"
-    r"|[-+]?0[0-9_]+|[-+]?0[xob][0-9a-fA-F_]+|[-+]?[0-9][0-9_]*_[0-9_.]*|[-+]?[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?)$"
+    r"|[-+]?0[0-9_]+|[-+]?0[xob][0-9a-fA-F_]+"
+    r"|[-+]?[0-9][0-9_]*_[0-9_.]*|[-+]?[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?)$"
 )
 _UNUSUAL_BREAK = re.compile("[\r\x85\u2028\u2029]")
-_SECRET = re.compile(r"(dapi[0-9a-f]{16,}|AKIA[0-9A-Z]{16}|gh[pousr]_[0-9A-Za-z]{20,}|-----BEGIN [A-Z ]*PRIVATE KEY)")
+_SECRET = re.compile(
+    r"(dapi[0-9a-f]{16,}|AKIA[0-9A-Z]{16}|gh[pousr]_[0-9A-Za-z]{20,}|-----BEGIN [A-Z ]*PRIVATE KEY)"
+)
 
 
 def read(path: Path) -> dict[str, Any]:
     """Read one YAML mapping from a file.
 
     Raises:
-        ConfigError: Missing, empty, not UTF-8, bad syntax, duplicate key, misleading scalar.
-        SecurityError: Tags, aliases, secrets, or a document built to exhaust memory.
+        ConfigError: Missing (CFG001), empty (CFG002), no mapping (CFG003), bad syntax (CFG004), a key
+            twice (CFG005), a misleading scalar (CFG008), a key that is no text (CFG009), not UTF-8 (CFG020).
+        SecurityError: A tag (SEC001), an alias or a document built to exhaust memory (SEC002), a secret
+            (SEC003).
     """
     try:
         data = path.read_bytes()
@@ -52,27 +57,23 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def parse(data: bytes, *, origin: str) -> dict[str, Any]:
-    """Parse one YAML mapping; `origin` is the name that error messages give it."""
+    """Parse one YAML mapping; `origin` is the name that error messages give it.
+
+    Raises:
+        ConfigError: As for `read`.
+        SecurityError: As for `read`.
+    """
     text = _decoded(data, origin)
     if secret := _SECRET.search(text):
         line = text.count("\n", 0, secret.start()) + 1
         fix = "revoke it, take it out and name an environment variable instead"
         raise SecurityError("SEC003", f"line {line} looks like a secret", path=origin, fix=fix)
-    loader = _Loader(text)
-    loader.name = origin
-    try:
-        value = loader.get_single_data()
-    except yaml.MarkedYAMLError as exc:
-        mark = exc.problem_mark
-        where = f"{origin}:{mark.line + 1}:{mark.column + 1}" if mark else origin
-        raise ConfigError("CFG004", f"not valid YAML: {exc.problem}", path=where, fix="correct it") from exc
-    finally:
-        loader.dispose()
+    value = _loaded(text, origin)
     if value is None:
         raise ConfigError("CFG002", "the document is empty", path=origin, fix="freeze a trial to write one")
     if not isinstance(value, dict):
-        found = type(value).__name__
-        raise ConfigError("CFG003", f"expected keys with values, found a {found}", path=origin)
+        message = f"expected keys with values, found a {type(value).__name__}"
+        raise ConfigError("CFG003", message, path=origin, fix="write key: value lines")
     return value
 
 
@@ -84,29 +85,73 @@ def write(values: dict[str, Any], *, header: str = "") -> str:
 
 
 def save(path: Path, text: str) -> None:
-    """Write a small file whole or not at all, and make it durable."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    """Write a small file whole or not at all, and make it durable.
+
+    Raises:
+        StoreError: The file cannot be written (STO023); what stood there before still does.
+    """
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        draft.replace(path)
+        _sync_folder(path.parent)
     except OSError as exc:
-        pathlib.Path(name).unlink(missing_ok=True)
-        raise StoreError("STO023", f"cannot write the file: {exc.strerror}", path=str(path)) from exc
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        message = f"cannot write the file: {exc.strerror}"
+        raise StoreError("STO023", message, path=str(path), fix="check the disk and its rights") from exc
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":  # elsewhere a folder cannot be opened, and a rename needs no such help
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _decoded(data: bytes, origin: str) -> str:
+    fix = "save it as plain UTF-8"
     if len(data) > MAX_BYTES:
-        raise SecurityError("SEC002", f"{len(data):,} bytes; at most {MAX_BYTES:,} are read", path=origin)
+        message = f"{len(data):,} bytes; at most {MAX_BYTES:,} are read"
+        raise SecurityError(
+            "SEC002", message, path=origin, fix="a config is a few kilobytes: is it the right file?"
+        )
     if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-        raise ConfigError("CFG020", "the file starts with a byte order mark", path=origin, fix="save it as plain UTF-8")
+        raise ConfigError("CFG020", "the file starts with a byte order mark", path=origin, fix=fix)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as exc:
-        raise ConfigError("CFG020", "the file is not UTF-8", path=origin, fix="save it as UTF-8") from exc
+        raise ConfigError("CFG020", "the file is not UTF-8", path=origin, fix=fix) from exc
+
+
+def _loaded(text: str, origin: str) -> object:
+    try:
+        loader = _Loader(text)
+    except yaml.YAMLError as exc:  # a character that no YAML holds
+        raise _invalid("a control character", origin) from exc
+    loader.name = origin
+    try:
+        return loader.get_single_data()
+    except yaml.MarkedYAMLError as exc:
+        mark = exc.problem_mark
+        where = f"{origin}:{mark.line + 1}:{mark.column + 1}" if mark else origin
+        raise _invalid(exc.problem or "bad syntax", where) from exc
+    except ValueError as exc:
+        if isinstance(exc, ConfigError):
+            raise
+        raise _invalid("a number with thousands of digits", origin) from exc
+    finally:
+        loader.dispose()
+
+
+def _invalid(cause: str, where: str) -> ConfigError:
+    return ConfigError("CFG004", f"not valid YAML: {cause}", path=where, fix="correct it")
 
 
 class _Loader(yaml.SafeLoader):
@@ -117,7 +162,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """Refuse what could hide or multiply content before anything is built."""
-        event = self.peek_event()
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call] # the stubs leave it out
         line = f"{self.name}:{event.start_mark.line + 1}"
         if isinstance(event, yaml.AliasEvent):
             fix = "write the value out where it is used"
@@ -126,7 +171,8 @@ class _Loader(yaml.SafeLoader):
             raise SecurityError("SEC001", "tags are not read", path=line, fix="remove the tag")
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise SecurityError("SEC002", f"nested deeper than {MAX_DEPTH} levels", path=line)
+            message = f"nested deeper than {MAX_DEPTH} levels"
+            raise SecurityError("SEC002", message, path=line, fix="make it flatter")
         node: yaml.Node | None = super().compose_node(parent, index)
         self.depth -= 1
         return node
@@ -177,13 +223,13 @@ _Loader.add_constructor("tag:yaml.org,2002:float", _float)
 class _Dumper(yaml.SafeDumper):
     """Safe dumper that indents lists and never writes an alias."""
 
-    def ignore_aliases(self, data: object) -> bool:
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - as in PyYAML
         """Write every value out."""
         return True
 
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: FBT001, FBT002 - as in PyYAML
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - as in PyYAML
         """Indent list items below their key, so that a diff reads well."""
-        super().increase_indent(flow, False)
+        super().increase_indent(flow, indentless=False)
 
 
 def _flat_list(dumper: _Dumper, values: list[Any]) -> yaml.Node:

@@ -1,9 +1,10 @@
 """Named points at which a test may stop a run.
 
 A step of the runner, the study, the ledger or a publish calls `failpoint("step.name")`. In
-production that is one dictionary look-up. A test sets ``MLKIT_TEST_FAIL=step.name:kill`` and
-``MLKIT_TEST=1``; the point is refused unless the stores lie in a temporary directory, so that no
-stray variable can stop a real deployment.
+production that is one dictionary look-up. A test sets ``MLKIT_TEST=1`` and
+``MLKIT_TEST_FAIL=step.name:kill`` (several points with commas between them). Without the first, or with
+stores outside of the temporary directory, the next point is an error before it does anything: no
+stray variable can kill a real deployment, and none goes unnoticed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from mlkit.errors import UsageError
 
 VARIABLE = "MLKIT_TEST_FAIL"
+ACTIONS = ("kill", "raise", "hang")
 
 
 class InjectedFaultError(RuntimeError):
@@ -31,14 +33,17 @@ def failpoint(name: str) -> None:
 
     Raises:
         InjectedFaultError: The test asked for ``name:raise``.
-        UsageError: The variable is set outside a test.
+        UsageError: The variable is set outside a test, or asks for no known action.
     """
     wanted = os.environ.get(VARIABLE)
-    if wanted is None:
+    if not wanted:
         return
     _refuse_outside_tests()
     for entry in wanted.split(","):
         point, _, action = entry.partition(":")
+        if action not in ACTIONS:
+            message = f"expected name:action with one of {', '.join(ACTIONS)}, found {entry!r}"
+            raise UsageError("CLI020", message, path=VARIABLE, fix="correct the test")
         if point == name:
             _act(name, action)
 

@@ -2,7 +2,8 @@
 
 A spec lives beside the function that reads it; this room only holds the base class. Specs are
 built in Python (``Split(test=0.2)``) and loaded from YAML through the same door, so a wrong value
-gets the same `ConfigError` with the path of the field either way.
+gets the same error with the path of the field either way: a `ConfigError`, or whatever error of
+mlkit a field's own rule raises.
 """
 
 from __future__ import annotations
@@ -12,11 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mlkit.errors import ConfigError
+from mlkit.errors import ConfigError, MlkitError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pydantic_core import ErrorDetails
 
 
@@ -26,7 +25,7 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic checks each value
-        """Check the values; a mistake is a `ConfigError` naming the field."""
+        """Check the values; a mistake is an error that names the field."""
         try:
             super().__init__(**values)
         except ValidationError as exc:
@@ -41,12 +40,17 @@ class Spec(BaseModel):
             path: Where it stands in the document, for the error message.
 
         Raises:
-            ConfigError: Unknown key, missing key, wrong type or refused value.
+            ConfigError: Unknown key (CFG006), missing key (CFG021), wrong type or value (CFG009).
+            MlkitError: Whatever the rule of a field says.
         """
         try:
             return cls.model_validate(values)
         except ValidationError as exc:
             raise _translated(exc, cls, path) from exc
+
+    def __str__(self) -> str:
+        """What `repr` says: there is one text for people."""
+        return repr(self)
 
     def dump(self) -> dict[str, Any]:
         """Plain values for YAML; fields that hold their default are left out."""
@@ -57,16 +61,16 @@ class Spec(BaseModel):
         return type(self)(**{**dict(self), **changes})
 
 
-def _translated(exc: ValidationError, spec: type[BaseModel], path: str) -> ConfigError:
+def _translated(exc: ValidationError, spec: type[BaseModel], path: str) -> MlkitError:
     """The first mistake of a pydantic report, in the words of this project."""
     error = exc.errors(include_url=False, include_context=True)[0]
     where = ".".join(part for part in (path, *map(str, error["loc"])) if part)
     cause = error.get("ctx", {}).get("error")
-    if isinstance(cause, ConfigError):  # of a spec inside this one, which knows only its own fields
+    if isinstance(cause, MlkitError):  # of a rule, or of a spec inside this one, which knows only its fields
         inner = ".".join(part for part in (where, cause.path) if part)
-        return ConfigError(cause.code, cause.message, path=inner, fix=cause.fix)
+        return type(cause)(cause.code, cause.message, path=inner, fix=cause.fix)
     if error["type"] == "extra_forbidden":
-        return _unknown_key(str(error["loc"][-1]), where, _known_keys(spec, error["loc"][:-1]))
+        return _unknown_key(str(error["loc"][-1]), where, list(spec.model_fields))
     if error["type"] == "missing":
         return ConfigError("CFG021", "this key is required and is not there", path=where, fix="add it")
     return ConfigError("CFG009", _wrong_value(error), path=where, fix="correct the value")
@@ -81,13 +85,3 @@ def _unknown_key(key: str, where: str, known: list[str]) -> ConfigError:
     near = difflib.get_close_matches(key, known, n=1)
     fix = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
     return ConfigError("CFG006", f"unknown key {key!r}", path=where, fix=fix)
-
-
-def _known_keys(spec: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """Field names of the (possibly nested) spec in which a key was not known."""
-    fields: Mapping[str, Any] = spec.model_fields
-    for part in loc:
-        nested = fields[part].annotation if isinstance(part, str) and part in fields else None
-        if isinstance(nested, type) and issubclass(nested, BaseModel):
-            fields = nested.model_fields
-    return [field.alias or name for name, field in fields.items()]

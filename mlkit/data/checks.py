@@ -238,7 +238,7 @@ def _same(value: Any) -> Any:  # noqa: ANN401 - a value of any kind
 
 
 def _wrong(name: str, message: str, fix: str) -> ConfigError:
-    return ConfigError("CFG009", message, path=f"checks.{name}", fix=fix)
+    return ConfigError("CFG009", message, path=name, fix=fix)
 
 
 _PLAIN: dict[str, Callable[[object], Any]] = {

@@ -89,18 +89,16 @@ class Column(Spec):
         if digits and _decimal_fits(int(digits[1]), int(digits[2])):
             return f"decimal({int(digits[1])},{int(digits[2])})"
         fix = f"one of {', '.join(_ARROW)}, category, decimal(precision,scale) with scale <= {_MAX_SCALE}"
-        raise _wrong("dtype", f"unknown dtype {value!r}", fix)
+        raise _wrong(f"unknown dtype {value!r}", fix)
 
     @field_validator("categories", mode="before")
     @classmethod
     def _distinct_values(cls, value: Any) -> Any:  # noqa: ANN401 - any YAML value
         values = tuple(value) if isinstance(value, list) else value
         if not isinstance(values, tuple) or {type(item) for item in values} not in ({str}, {int}, set()):
-            raise _wrong(
-                "categories", "expected texts or whole numbers", "quote numbers that are meant as text"
-            )
+            raise _wrong("expected texts or whole numbers", "quote numbers that are meant as text")
         if len(set(values)) < len(values):
-            raise _wrong("categories", "a category stands twice", "remove one")
+            raise _wrong("a category stands twice", "remove one")
         return values
 
     @field_validator("checks", mode="before")
@@ -114,7 +112,7 @@ class Column(Spec):
     def _categories_where_needed(self) -> Column:
         if (self.dtype == "category") != bool(self.categories):
             message = "a category column, and only that, lists its categories"
-            raise _wrong("categories", message, "list them all, or use dtype: string")
+            raise _wrong(message, "list them all, or use dtype: string", path="categories")
         return self
 
     @property
@@ -195,7 +193,8 @@ def infer_column(values: pa.ChunkedArray, *, path: str) -> Column:
     return Column(dtype=dtype, nullable=plain.null_count > 0 if observed else True)
 
 
-def _wrong(path: str, message: str, fix: str) -> ConfigError:
+def _wrong(message: str, fix: str, *, path: str = "") -> ConfigError:
+    # The path is that inside the field, whose name pydantic adds.
     return ConfigError("CFG009", message, path=path, fix=fix)
 
 

@@ -53,8 +53,6 @@ _COLUMN_FEATURES = {
     "default": "fill missing values in prepare",
     "drop_invalid_rows": "drop them in prepare",
 }
-# What may be said about a check without changing what it tests.
-_CHECK_LABELS = ("name", "error", "title", "description", "n_failure_cases", "determined_by_unique")
 
 
 class Contract(Spec):
@@ -251,30 +249,28 @@ def _from_dtype(dtype: DataType | None, metadata: dict[str, Any] | None, path: s
 
 
 def _from_check(check: Check, path: str) -> tuple[str, Any]:
-    """Name and arguments of a built-in check; the proof is that pandera builds an equal one from them."""
-    from pandera.pandas import Check  # noqa: PLC0415 - slow, see above
+    """Name and arguments of a built-in check, whatever name and message the user gave it."""
+    from pandera.api.function_dispatch import Dispatcher  # noqa: PLC0415 - slow, see above
 
-    name = str(getattr(check, "registry_name", None) or check.name)
-    statistics = dict(check.statistics or {})
-    labels = {label: getattr(check, label) for label in _CHECK_LABELS if hasattr(check, label)}
-    try:
-        known = name in checks.NAMES and getattr(Check, name)(**statistics, **labels) == check
-    except (TypeError, ValueError):
-        known = False
-    if not known:
+    # Private, because a custom check may carry a built-in name, and no public attribute tells them apart.
+    function = check._check_fn  # noqa: SLF001
+    name = str(function)
+    changed = check.raise_warning or not check.ignore_na or check.element_wise or check.groupby
+    if not isinstance(function, Dispatcher) or name not in checks.NAMES or changed:
         built_in = ", ".join(checks.NAMES)
         fix = f"test it in prepare, or use without raise_warning, ignore_na and groupby one of: {built_in}"
         raise _refused(f"the check {check.name}", path, fix)
+    statistics = dict(check.statistics or {})
     return name, statistics if name in (checks.RANGE, checks.LENGTH) else statistics[checks.ARGUMENT[name]]
 
 
 def _refuse_features(owner: object, features: Mapping[str, str], path: str) -> None:
     for feature, fix in features.items():
         used = getattr(owner, feature)
-        if used is None or used is False or used == []:
+        if used is None or used is False or (isinstance(used, list) and not used):
             continue
-        names = f" ({', '.join(str(item.name) for item in used)})" if isinstance(used, list) else ""
-        raise _refused(f"{feature}{names}", path, fix)
+        names = [str(item.name) for item in used] if isinstance(used, list) else []
+        raise _refused(f"{feature} ({', '.join(names)})" if names else feature, path, fix)
 
 
 def _refused(what: str, path: str, fix: str) -> ConfigError:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _INT64 = range(-(2**63), 2**63)
-_PANDAS_KINDS = {"Period", "Interval"}
 
 
 def to_table(frame: pd.DataFrame, columns: Sequence[str] | None) -> pa.Table:
@@ -96,7 +95,7 @@ def _exact(
         if matches(array.type):
             values = column.dropna()
             if not all(takes(kind) for kind in {type(value) for value in values}):
-                raise _mixed(values, path)
+                raise _refused(values, path)
             return _with_nanoseconds(column, array, path) if _is_microseconds(array.type) else array
     return array
 
@@ -143,40 +142,41 @@ def _diagnosed(column: pd.Series[Any], path: str, exc: Exception) -> MlkitError:
     if isinstance(exc, UnicodeEncodeError):
         return _not_text(path)
     values = column.cat.categories if str(column.dtype) == "category" else column.dropna()
-    if values.dtype != object:
-        return _unknown(str(values.dtype), path)
-    if any(isinstance(value, int) and value not in _INT64 for value in values):
+    if values.dtype == object and any(isinstance(value, int) and value not in _INT64 for value in values):
         return DataOverflowError(
             "DAT028",
             "expected integers of 64 bits, found a larger one",
             path=path,
             fix="cast the column to float, or to str if it names things",
         )
-    kinds = {type(value).__name__ for value in values}
-    rare = kinds & {"Period", "Interval", "complex"}
-    if rare or len(kinds) == 1:
-        return _unknown((rare or kinds).pop(), path)
-    return _mixed(values, path)
+    return _refused(values, path)
 
 
-def _unknown(kind: str, path: str) -> UnsupportedTypeError:
-    if kind.startswith("complex"):
-        return UnsupportedTypeError(
-            "DAT023",
-            f"expected real numbers, found {kind}",
-            path=path,
-            fix="split it in real and imaginary part",
-        )
-    return unsupported(f"pandas.{kind.lower()}" if kind in _PANDAS_KINDS else kind, path)
-
-
-def _mixed(values: pd.Series[Any] | pd.Index[Any], path: str) -> DataError:
+def _refused(values: pd.Series[Any] | pd.Index[Any], path: str) -> DataError:
+    """The error for values of kinds, or of a mixture of kinds, that have no place in one Arrow type."""
     kinds = sorted({type(value).__name__ for value in values})
-    return DataError(
-        "DAT020",
-        f"expected values of one kind, found {', '.join(kinds)}",
+    for kind in (str(values.dtype), *kinds):
+        if kind.lower().startswith(("period", "interval")):
+            return unsupported(f"pandas.{kind.split('[')[0].lower()}", path)
+        if kind.startswith("complex"):
+            return UnsupportedTypeError(
+                "DAT023",
+                f"expected real numbers, found {kind}",
+                path=path,
+                fix="split it in real and imaginary part",
+            )
+    if len(kinds) > 1:
+        return DataError(
+            "DAT020",
+            f"expected values of one kind, found {', '.join(kinds)}",
+            path=path,
+            fix="make them one kind, for instance with column.astype(str)",
+        )
+    return UnsupportedTypeError(
+        "DAT021",
+        f"expected values that Arrow can hold, found {values.dtype} {', '.join(kinds)} that it cannot",
         path=path,
-        fix="make them one kind, for instance with column.astype(str)",
+        fix="make them, and the items in them, plain values of one kind, or leave the column out",
     )
 
 

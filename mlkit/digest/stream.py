@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from mlkit.digest.pandas_table import to_table
 from mlkit.digest.schema import positions_of, unsupported
-from mlkit.errors import UnsupportedTypeError
+from mlkit.errors import DataError, UnsupportedTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,10 +59,22 @@ def _polars_frame(frame: Any, columns: Sequence[str] | None) -> Any:  # noqa: AN
     if columns is not None:
         frame = frame[:, positions_of(frame.columns, columns)]
     for name, kind in frame.schema.items():
-        # Polars exports Python objects as their addresses, or ends the process.
-        if str(kind).startswith("Object"):
-            raise unsupported("Python objects", name)
+        _check_polars(kind, name)
     return frame
+
+
+def _check_polars(kind: Any, path: str) -> None:  # noqa: ANN401 - as `_polars_frame`
+    """Refuse what Polars exports as addresses of memory, or what makes it end the process."""
+    if "\0" in path:
+        raise DataError(
+            "DAT018", "expected a name without NUL characters", path=path, fix="rename the column"
+        )
+    if kind == sys.modules["polars"].Object:
+        raise unsupported("Python objects", path)
+    if getattr(kind, "inner", None) is not None:
+        _check_polars(kind.inner, f"{path}[]")
+    for field in getattr(kind, "fields", ()):
+        _check_polars(field.dtype, f"{path}.{field.name}")
 
 
 def _imported(data: Any) -> pa.RecordBatchReader:  # noqa: ANN401 - whatever a user brings

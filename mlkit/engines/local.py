@@ -51,7 +51,8 @@ _PREFIX = "mlkit."  # of the table properties that are ours
 _CHANGED = "mlkit.properties"  # in the record of a commit
 _APPEND_ONLY = "delta.appendOnly"
 _COLUMN_MAPPING_READER = 2
-_READ_HERE = frozenset({"timestampNtz"})
+# delta-rs itself lists variantType when it adds a property to a table with naive timestamps.
+_READ_HERE = frozenset({"timestampNtz", "variantType"})
 _BATCHES_PER_ROW_GROUP = 8
 
 

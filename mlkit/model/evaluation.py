@@ -10,6 +10,7 @@ was not seen in training has probability 0, and counts as not positive.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import math
@@ -23,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn import metrics
 
+from mlkit.boundary import user_code
 from mlkit.code import load_object
 from mlkit.errors import ConfigError, DataError, StudyError, UnsupportedTypeError
 from mlkit.model.gate import Direction
@@ -83,7 +85,7 @@ def get_metric(name: str, *, direction: Direction | None = None, task: Task | No
     """
     if direction not in (None, *get_args(Direction)):
         raise _wrong_direction(f"expected 'minimize' or 'maximize', found {direction!r}", "give one of them")
-    metric = _own(name, direction) if ":" in name else _known(name)
+    metric = _own(name, direction) if _is_own(name) else _known(name)
     if direction not in (None, metric.direction):
         found = f"{name} is a metric to {metric.direction}, the direction given is {direction!r}"
         raise _wrong_direction(found, "leave the direction out")
@@ -202,7 +204,8 @@ def score(metric: Metric, labels: Array, predictions: Predictions) -> float:
     Raises:
         ConfigError: The metric needs probabilities and there are none, or wants numbers and the labels
             are text (CFG014); one's own metric returned no number (CFG013).
-        StudyError: There are not as many predictions as labels (RUN040).
+        StudyError: There are not as many predictions as labels (RUN040), or one's own metric raised
+            (RUN010).
     """
     answers = _answers(metric, predictions)
     if len(labels) != len(answers):
@@ -214,8 +217,14 @@ def score(metric: Metric, labels: Array, predictions: Predictions) -> float:
         )
     if not len(labels) or _incomplete(labels) or _incomplete(answers):
         return float("nan")
-    with np.errstate(all="ignore"):
-        return _number(metric, metric.function(*_arranged(metric, labels, answers, predictions.classes)))
+    arranged = _arranged(metric, labels, answers, predictions.classes)
+    boundary = user_code(metric.name) if _is_own(metric.name) else contextlib.nullcontext()
+    with np.errstate(all="ignore"), boundary:
+        return _number(metric, metric.function(*arranged))
+
+
+def _is_own(name: str) -> bool:
+    return ":" in name
 
 
 def _answers(metric: Metric, predictions: Predictions) -> Array:
@@ -249,7 +258,7 @@ def _arranged(
     metric: Metric, labels: Array, answers: Array, classes: tuple[Class, ...]
 ) -> tuple[Array, Array]:
     """Labels and answers as the function of the metric wants them."""
-    if ":" in metric.name:
+    if _is_own(metric.name):
         return labels, answers
     if metric.tasks == _REGRESSION:
         return _floats(metric, labels), _floats(metric, answers)

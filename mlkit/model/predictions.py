@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from mlkit.boundary import user_code
 from mlkit.errors import StudyError
 
 if TYPE_CHECKING:
@@ -83,12 +84,13 @@ def predict(estimator: Any, frame: pd.DataFrame, *, task: Task, rows: int = CHUN
         rows: Rows per chunk; the same number wherever predictions are compared.
 
     Raises:
-        StudyError: The estimator is no classifier (RUN041), or answers with another number of rows or
-            another shape than one value per row and one probability per row and class (RUN040).
+        StudyError: The estimator raised (RUN010), is no classifier (RUN041), or answers with another
+            number of rows or another shape than one value per row and one probability per row and
+            class (RUN040).
     """
     classes = () if task == "regression" else _classes(estimator, task)
     probabilities = None
-    with _one_job(estimator):
+    with _one_job(estimator), user_code(type(estimator).__name__, action="predict"):
         values = _one_per_row(_answers(estimator.predict, frame, (), rows), classes)
         if classes and hasattr(estimator, "predict_proba"):
             answers = _answers(estimator.predict_proba, frame, (len(classes),), rows)

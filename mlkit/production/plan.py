@@ -93,12 +93,12 @@ def make_plan(build: Build, head: Entry | None, settled: Decision | None) -> Pla
 
 
 def _kind(build: Build, head: Entry | None, settled: Decision | None) -> tuple[Kind, list[str]]:
+    if head is not None and head.run_key == build.run_key:
+        return "nothing", [f"v{head.to_version} already is this config, code and data"]
     if settled is not None:
         return "nothing", [_settled_reason(settled, head)]
     if head is None:
         return "primary", ["nothing serves yet"]
-    if head.run_key == build.run_key:
-        return "nothing", [f"v{head.to_version} already is this config, code and data"]
     if head.model_key == build.model_key:
         changed = list(_changes(head.evidence.get("rules", {}), rules_of(build)))
         return "secondary", changed or ["code changed; rows and model stay the same"]

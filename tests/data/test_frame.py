@@ -21,7 +21,7 @@ from mlkit.digest.fingerprint import fingerprint
 from mlkit.errors import ConfigError, ContractError, DataError, UnsupportedTypeError
 
 UTC = dt.UTC
-NOON = dt.datetime(2024, 5, 1, 12, 0, 0, 7)
+NOON = dt.datetime.fromisoformat("2024-05-01T12:00:00.000007")
 TEXTS = ["a", None, "", "a long text that does not fit into a view", "a"]
 
 
@@ -197,8 +197,16 @@ def test_nullability_stays_and_metadata_goes():
 @settings(deadline=None, max_examples=60)
 def test_any_plain_table_passes_unchanged(data):
     """Admitting twice changes nothing more: the types are a fixed point, the fingerprint is kept."""
-    kinds = st.sampled_from([pa.uint8(), pa.uint32(), pa.int64(), pa.float64(), pa.large_string(), pa.bool_()])
-    values = {"u": st.integers(0, 255), "i": st.integers(0, 127), "f": st.floats(), "l": st.text(), "b": st.booleans()}
+    kinds = st.sampled_from(
+        [pa.uint8(), pa.uint32(), pa.int64(), pa.float64(), pa.large_string(), pa.bool_()]
+    )
+    values = {
+        "u": st.integers(0, 255),
+        "i": st.integers(0, 127),
+        "f": st.floats(),
+        "l": st.text(),
+        "b": st.booleans(),
+    }
     rows = data.draw(st.integers(0, 8))
     columns = {}
     for name in ("a", "b"):
@@ -291,10 +299,8 @@ def test_dtype_follows_from_the_contract(case):
     frame = to_frame(one(array), Contract(columns={"x": column}), ["x"])
     assert str(frame["x"].dtype) == dtype
     if expected is not None:
-        found = frame["x"].tolist()
-        assert [None if value != value else value for value in found] == [  # noqa: PLR0124 - NaN
-            None if value != value else value for value in expected  # noqa: PLR0124 - NaN
-        ]
+        assert frame["x"].isna().tolist() == [value is NAN for value in expected]
+        assert frame["x"].dropna().tolist() == [value for value in expected if value is not NAN]
 
 
 @pytest.mark.parametrize("case", [name for name in FRAMES if FRAMES[name][0].nullable])
@@ -343,7 +349,7 @@ def test_a_frame_is_the_same_bytes_on_every_version():
             state.update(repr(plain_values.tolist()).encode())
         else:
             state.update(np.asarray(plain_values, dtype=plain_values.dtype.base).tobytes())
-    assert state.hexdigest()[:16] == "golden"
+    assert state.hexdigest()[:16] == "1acff74fad1ce850"
 
 
 def test_negative_zero_becomes_zero():

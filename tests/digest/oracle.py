@@ -48,7 +48,9 @@ def xxh64(data: bytes, seed: int) -> int:
     digest = (digest + len(data)) & MASK
     rest = data[32 * stripes :]
     while len(rest) >= 8:
-        digest = (rotate(digest ^ scramble(int.from_bytes(rest[:8], "little")), 27) * PRIME_1 + PRIME_4) & MASK
+        digest = (
+            rotate(digest ^ scramble(int.from_bytes(rest[:8], "little")), 27) * PRIME_1 + PRIME_4
+        ) & MASK
         rest = rest[8:]
     if len(rest) >= 4:
         half = int.from_bytes(rest[:4], "little") * PRIME_1 & MASK
@@ -76,20 +78,27 @@ def words(value: Any, kind: pa.DataType, lane: int) -> list[int]:
         return [MISSING]
     if pa.types.is_temporal(kind):
         return instant_words(value, kind)
-    if pa.types.is_decimal(kind):
-        return decimal_words(value)
-    if isinstance(value, bool | int):
-        return integer_words(int(value))
-    if isinstance(value, float):
-        return [float_word(value)]
     if isinstance(value, str | bytes):
         return [xxh64(value.encode() if isinstance(value, str) else value, chain([lane], 42))]
+    if isinstance(value, list | dict):
+        return [nested_word(value, kind, lane)]
+    return number_words(value)
+
+
+def nested_word(value: Any, kind: pa.DataType, lane: int) -> int:
+    """A list by its length and items, a struct by its fields in the order of their names."""
     if isinstance(value, list):
         items = [row([item], [kind.value_type], lane) for item in value]
-        return [chain([len(value), *items], chain([lane], 42))]
-    kinds = {field.name: field.type for field in kind}
-    names = sorted(kinds, key=str.encode)
-    return [row([value[name] for name in names], [kinds[name] for name in names], lane)]
+        return chain([len(value), *items], chain([lane], 42))
+    fields = sorted(kind, key=lambda field: field.name.encode())
+    return row([value[field.name] for field in fields], [field.type for field in fields], lane)
+
+
+def number_words(value: Any) -> list[int]:
+    """Truth values, integers, floats and decimals."""
+    if isinstance(value, float):
+        return [float_word(value)]
+    return integer_words(int(value)) if isinstance(value, int) else decimal_words(value)
 
 
 def float_word(value: float) -> int:

@@ -27,12 +27,15 @@ PLAIN = {
     "date32[day]": pa.date32(),
     "double": pa.float64(),
     "float": pa.float32(),
+    "map<string, int32>": pa.map_(pa.string(), pa.int32()),
     "null": pa.null(),
 }
 
 
 def arrow_type(text: str) -> pa.DataType:
     """The Arrow type that prints as `text`."""
+    if text in PLAIN:
+        return PLAIN[text]
     if found := re.fullmatch(r"list<item: (.*)>", text):
         return pa.list_(arrow_type(found[1]))
     if found := re.fullmatch(r"fixed_size_list<item: (.*)>\[(\d+)\]", text):
@@ -40,13 +43,8 @@ def arrow_type(text: str) -> pa.DataType:
     if found := re.fullmatch(r"struct<(.*)>", text):
         fields = (field.split(": ") for field in found[1].split(", "))
         return pa.struct([(name, arrow_type(kind)) for name, kind in fields])
-    if found := re.fullmatch(r"map<string, int32>", text):
-        return pa.map_(pa.string(), pa.int32())
-    if found := re.fullmatch(r"(decimal128)\((\d+), (\d+)\)", text):
-        return pa.decimal128(int(found[2]), int(found[3]))
-    if found := re.fullmatch(r"(\w+)\[(\w+)(?:, tz=(.*))?\]", text):
-        return getattr(pa, found[1])(*filter(None, found.groups()[1:])) if text not in PLAIN else PLAIN[text]
-    return PLAIN[text] if text in PLAIN else getattr(pa, text)()
+    name, *arguments = filter(None, re.split(r"[\[\](), ]+|tz=", text))
+    return getattr(pa, name)(*(int(argument) if argument.isdigit() else argument for argument in arguments))
 
 
 def value_of(text: str) -> Any:
@@ -126,7 +124,11 @@ def test_empty_table() -> None:
     assert lanes(table).shape == (2, 0)
 
 
-ERRORS = {"UnsupportedType": UnsupportedTypeError, "OverflowError": DataOverflowError, "ValueError": DataError}
+ERRORS = {
+    "UnsupportedType": UnsupportedTypeError,
+    "OverflowError": DataOverflowError,
+    "ValueError": DataError,
+}
 INPUTS = {
     "two columns named 'a'": pa.table([[1], [2]], names=["a", "a"]),
     "pandas frame with a named index": pd.DataFrame({"a": [1]}, index=pd.Index([5], name="id")),
@@ -141,7 +143,9 @@ def test_error(case: dict[str, Any]) -> None:
     else:
         kind = arrow_type(case["arrow"])
         value = value_of(case.get("value", "None"))
-        data = pa.table({"a": pa.array([Decimal(value) if pa.types.is_decimal(kind) and value else value], kind)})
+        data = pa.table(
+            {"a": pa.array([Decimal(value) if pa.types.is_decimal(kind) and value else value], kind)}
+        )
     with pytest.raises(ERRORS[case["error"]]) as caught:
         fingerprint(data)
     assert caught.value.path in {"a", "id"}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODEST = settings(deadline=None, max_examples=60)
-NUMBERS = st.floats(-1e6, 1e6)
+NUMBERS = st.integers(-(10**6), 10**6).map(lambda thousandths: thousandths / 1000)  # no overflow
 REGRESSION = [name for name, metric in KNOWN.items() if "regression" in metric.tasks]
 CLASSIFICATION = [name for name, metric in KNOWN.items() if "regression" not in metric.tasks]
 BINARY = ("no", "yes")
@@ -121,6 +121,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 import numpy as np
 LIMIT = 3
 def worst(y_true, y_pred): return np.float32(np.abs(y_true - y_pred).max())
+def broken(y_true, y_pred): return y_true.no_such_thing
 def wordy(y_true, y_pred): return "good"
 def kinds(y_true, y_pred): return float(y_true.dtype == object and y_pred.dtype == object)
 """
@@ -160,6 +161,14 @@ def test_a_metric_of_ones_own_must_be_a_function_that_returns_a_number(own: str)
     with pytest.raises(ConfigError, match="CFG013") as refused:
         score(get_metric(f"{own}:wordy", direction="minimize"), np.ones(2), Predictions(np.ones(2)))
     assert "must return a number" in refused.value.message
+
+
+def test_a_metric_of_ones_own_that_raises_is_a_study_error(own: str) -> None:
+    """The error says whose code failed; the cause is kept."""
+    with pytest.raises(StudyError, match="RUN010") as stopped:
+        score(get_metric(f"{own}:broken", direction="minimize"), np.ones(2), Predictions(np.ones(2)))
+    assert stopped.value.path == f"{own}:broken"
+    assert isinstance(stopped.value.__cause__, AttributeError)
 
 
 @pytest.mark.parametrize("name", ["rmse", "own:worst"])

@@ -116,8 +116,9 @@ def test_one_job_while_predicting_and_as_before_afterwards() -> None:
     assert echo.seen == [(300, 1), (300, 1)]
     assert echo.n_jobs == 3
     failing = Echo(lambda frame: frame["no such column"])
-    with pytest.raises(KeyError):
+    with pytest.raises(StudyError, match="RUN010") as stopped:
         predict(failing, FRAME, task="regression")
+    assert isinstance(stopped.value.__cause__, KeyError)
     assert failing.seen == [(ROWS, 1)]
     assert failing.n_jobs == 3
 

@@ -1,0 +1,106 @@
+"""Fixtures that several rooms share: an empty workspace, rows, and a module of a user's own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+# Before any library is loaded: quiet notices, and failpoints allowed in temporary homes.
+os.environ["MLKIT_QUIET"] = "1"
+os.environ["MLKIT_TEST"] = "1"
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+PREPARE = '''\
+"""A user's module."""
+
+
+def prepare(frame):
+    """Rows with a label, and one more feature."""
+    frame = frame.dropna(subset=["delay"]).copy()
+    frame["per_mile"] = frame["distance"] / (frame["hour"] + 1)
+    return frame
+'''
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory) -> Path:
+    """An MLflow database that was migrated once; a copy costs a hundredth of a migration.
+
+    The workers of one test run share it, by a lock in the folder above their own.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "store-template"
+    with (shared / "store-template.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "mlflow.db").exists():
+            from mlkit.tracking.store import open_client
+
+            uri = f"sqlite:///{folder / 'mlflow.db'}"
+            open_client(uri, uri)
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch, empty_store) -> Path:
+    """A working directory of its own with a ready local store; gives the store's folder."""
+    folder = tmp_path / ".mlkit"
+    folder.mkdir()
+    shutil.copy(empty_store, folder / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLKIT_HOME", str(folder))
+    monkeypatch.setenv("MLKIT_TARGET", "local")
+    return folder
+
+
+@pytest.fixture
+def workspace(home):
+    """The local workspace in `home`."""
+    from mlkit import open_workspace
+
+    return open_workspace(home=home)
+
+
+@pytest.fixture
+def user_module(tmp_path, monkeypatch) -> str:
+    """A module `my_prepare` of the user's own in the working directory; gives its name."""
+    (tmp_path / "my_prepare.py").write_text(PREPARE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "my_prepare", raising=False)
+    yield "my_prepare"
+    sys.modules.pop("my_prepare", None)
+
+
+def make_flights(rows: int = 600, *, seed: int = 0) -> pd.DataFrame:
+    """Rows like the demo's: key, four features, a label with some missing values and real signal."""
+    generator = np.random.default_rng(seed)
+    hour = generator.integers(5, 23, rows)
+    distance = generator.integers(100, 3000, rows).astype(float)
+    carrier = generator.choice(["AA", "B6", "UA"], rows)
+    delay = 2.0 * hour - distance / 200 + generator.normal(0, 3, rows)
+    delay[generator.random(rows) < 0.02] = np.nan
+    return pd.DataFrame(
+        {
+            "flight_id": np.arange(rows),
+            "hour": hour,
+            "distance": distance,
+            "is_ua": carrier == "UA",
+            "delay": delay,
+        }
+    )
+
+
+@pytest.fixture
+def flights() -> pd.DataFrame:
+    """600 small flights."""
+    return make_flights()
+
+

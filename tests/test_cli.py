@@ -1,0 +1,200 @@
+"""The command line: words in, one result on standard output, exit code by outcome."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mlkit import Gate, ModelProject, Split
+from mlkit.cli import main
+
+
+@pytest.fixture
+def project(home, user_module, flights) -> ModelProject:
+    """A project with a published feature table."""
+    project = ModelProject("flight_delay", target="delay", key="flight_id", metric="rmse", split=Split(seed=7))
+    project.publish_features("features.flights", flights)
+    return project
+
+
+@pytest.fixture
+def frozen(project, user_module) -> str:
+    """A frozen config in the working directory; gives its name."""
+    from sklearn.linear_model import Ridge
+
+    snapshot = project.snapshot("features.flights", prepare=f"{user_module}:prepare")
+    study = project.study(lambda trial: Ridge(trial.suggest_float("alpha", 0.1, 1)), snapshot, trials=2, cv=2)
+    return project.freeze(study.best, gate=Gate(threshold=10)).name
+
+
+def run(capsys, *words: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of one command."""
+    code = main(list(words))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_without_a_command_the_help_is_shown(capsys) -> None:
+    """Examples and exit codes are part of it."""
+    code, out, _ = run(capsys)
+    assert code == 0
+    assert "mlkit deploy" in out
+    assert "21 lost the race" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("plna",), "CLI001", "did you mean 'plan'"),
+        (("plan",), "CLI001", "name"),
+        (("plan", "x", "--nope"), "CLI001", "--nope"),
+        (("plan", "unknown_config"), "CFG001", "known under models/"),
+        (("plan", "x.yaml", "--target", "moon"), "CFG001", "x.yaml"),
+        (("history", "Bad-Name"), "NAM002", "lowercase"),
+        (("history", "flights", "--target", "moon"), "CFG030", "local"),
+        (("rollback", "flights", "--reason", "x"), "CLI006", "deploy first"),
+        (("explain", "flights", "3"), "CLI005", "none yet"),
+        (("fingerprint", "none.parquet"), "CLI032", "no such file"),
+        (("help", "XYZ999"), "CLI033", "all codes"),
+    ],
+)
+def test_mistakes_are_one_clear_error_with_exit_code_2(home, capsys, words, code, says) -> None:
+    """Each says its code, what is wrong and what to do, and nothing is printed as a result."""
+    exit_code, out, err = run(capsys, *words)
+    assert exit_code == 2
+    assert f"[{code}]" in err
+    assert says in err
+    assert "Traceback" not in err
+    assert out == ""
+
+
+def test_an_error_can_be_read_by_a_program(home, capsys) -> None:
+    """With ``--json`` the error is an object on standard output too."""
+    code, out, _ = run(capsys, "plan", "unknown_config", "--json")
+    error = json.loads(out)["error"]
+    assert (code, error["code"], error["exit_code"]) == (2, "CFG001", 2)
+
+
+def test_debug_shows_the_traceback(home, capsys) -> None:
+    """What a maintainer asks for is one flag away."""
+    _, _, err = run(capsys, "plan", "unknown_config", "--debug")
+    assert "Traceback" in err
+
+
+def test_a_bug_is_exit_code_70(home, capsys, monkeypatch) -> None:
+    """An error that nobody foresaw is called a bug, without a traceback."""
+    import mlkit.verbs
+
+    monkeypatch.setattr(mlkit.verbs, "history_verb", lambda options: 1 / 0)
+    code, _, err = run(capsys, "history", "flights")
+    assert code == 70
+    assert "ZeroDivisionError" in err
+    assert "Traceback" not in err
+
+
+def test_interrupting_is_not_a_bug(home, capsys, monkeypatch) -> None:
+    """Ctrl-C ends with its own exit code and no traceback."""
+    import mlkit.verbs
+
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mlkit.verbs, "history_verb", interrupted)
+    code, _, err = run(capsys, "history", "flights")
+    assert code == 130
+    assert "Traceback" not in err
+
+
+def test_the_life_of_a_config(frozen, capsys) -> None:
+    """Plan, deploy, deploy again, look at it, and every result is JSON where asked."""
+    code, out, _ = run(capsys, "plan", frozen, "--json", "--exit-code")
+    assert (code, json.loads(out)["kind"]) == (5, "primary")
+    assert run(capsys, "champion", frozen)[1] == "nothing serves yet\n"
+
+    code, out, _ = run(capsys, "deploy", frozen, "--dry-run", "--json")
+    assert (code, json.loads(out)["kind"]) == (0, "primary")
+
+    code, out, _ = run(capsys, "deploy", frozen, "--json", "--reason", "first")
+    report = json.loads(out)
+    assert (code, report["outcome"], report["version"]) == (0, "promoted", 1)
+    assert set(report) >= {"model", "model_id", "run_key", "config_digest", "train", "test", "predictions", "scores"}
+    assert set(report["train"]) == {"table", "fingerprint", "rows"}
+    assert report["verdict"]["passed"] is True
+
+    code, out, _ = run(capsys, "deploy", f"models/{frozen}.yaml", "--json")
+    assert (code, json.loads(out)["outcome"]) == (0, "unchanged")
+    code, out, _ = run(capsys, "plan", frozen, "--exit-code")
+    assert code == 0
+    assert "nothing" in out
+
+    entries = json.loads(run(capsys, "history", frozen, "--json")[1])["entries"]
+    assert [entry["reason"] for entry in entries] == ["first"]
+    assert "serves now" in run(capsys, "explain", frozen, "1")[1]
+    assert json.loads(run(capsys, "champion", frozen, "--json")[1])["version"] == 1
+
+
+def test_a_rejected_deployment_is_exit_code_3(frozen, capsys) -> None:
+    """A first model below the threshold is an error, and stays one when it is run again."""
+    path = f"models/{frozen}.yaml"
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text.replace("threshold: 10.0", "threshold: 0.001"))
+    for _ in range(2):
+        code, out, _ = run(capsys, "deploy", frozen, "--json")
+        assert (code, json.loads(out)["outcome"]) == (3, "rejected")
+    assert run(capsys, "champion", frozen)[1] == "nothing serves yet\n"
+
+
+def test_broken_rows_are_exit_code_10(frozen, project, flights, capsys) -> None:
+    """A table that no longer keeps the contract stops the deployment before anything is written."""
+    config = f"models/{frozen}.yaml"
+    with open(config, encoding="utf-8") as file:
+        text = file.read()
+    narrow = "    hour:\n      dtype: int64\n"
+    assert narrow in text
+    with open(config, "w", encoding="utf-8") as file:
+        file.write(text.replace(narrow, f"{narrow}      checks:\n        less_than: 10\n"))
+    code, _, err = run(capsys, "deploy", frozen)
+    assert code == 10
+    assert "hour" in err
+    assert "less_than" in err
+
+
+def test_handoff_writes_a_wheel(frozen, capsys, tmp_path) -> None:
+    """The wheel's path, version and entry point are in the result."""
+    code, out, _ = run(capsys, "handoff", frozen, "--no-rehearse", "--to", str(tmp_path / "out"), "--json")
+    made = json.loads(out)
+    assert code == 0
+    assert os.path.exists(made["wheel"])
+    assert made["rehearsal"] is None
+    assert made["parameters"][0] == "deploy"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_fingerprint_of_a_file(home, flights, tmp_path, capsys, suffix) -> None:
+    """A file has the fingerprint of the rows in it."""
+    from mlkit import fingerprint
+
+    path = tmp_path / f"flights.{suffix}"
+    flights.to_csv(path, index=False) if suffix == "csv" else flights.to_parquet(path)
+    code, out, _ = run(capsys, "fingerprint", str(path))
+    assert (code, out.strip()) == (0, fingerprint(flights))
+
+
+def test_help_explains_a_code(capsys) -> None:
+    """Every code has a page, whatever the case it is typed in."""
+    code, out, _ = run(capsys, "help", "cli001")
+    assert code == 0
+    assert out.startswith("CLI001")
+    assert "DAT060" in run(capsys, "help")[1]
+
+
+def test_python_dash_m_is_the_same_command() -> None:
+    """The module runs without the console script."""
+    done = subprocess.run([sys.executable, "-m", "mlkit", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("mlkit 0.")
