@@ -91,7 +91,9 @@ class _Ending:
         else:
             self.code = EXIT_BUG
             what = f"{type(error).__name__}: {error}"
-            self._say({"code": "BUG001", "message": what}, f"error[BUG001] {what}\n  fix: report it with --debug")
+            self._say(
+                {"code": "BUG001", "message": what}, f"error[BUG001] {what}\n  fix: report it with --debug"
+            )
         return True
 
     def _say(self, values: dict[str, Any], text: str) -> None:
@@ -146,7 +148,9 @@ def _parser() -> _Parser:
     handoff.add_argument("--to", help="folder of the wheel; by default dist")
     handoff.add_argument("--isolated", action="store_true", help="rehearse in a fresh environment")
     handoff.add_argument("--no-rehearse", action="store_true", help="only build the wheel")
-    fingerprint = verbs.add_parser("fingerprint", parents=[common], help="fingerprint of a parquet or csv file")
+    fingerprint = verbs.add_parser(
+        "fingerprint", parents=[common], help="fingerprint of a parquet or csv file"
+    )
     fingerprint.add_argument("file", help="the file")
     demo = verbs.add_parser("demo", parents=[common], help="the whole life cycle on real data")
     demo.add_argument("--dir", default="mlkit-demo", help="folder to work in; made anew")
@@ -155,16 +159,18 @@ def _parser() -> _Parser:
     return parser
 
 
-def _common() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+def _common() -> _Parser:
+    common = _Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="print the result as JSON")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    common.add_argument("--target", default=os.environ.get("MLKIT_TARGET"), help="set of stores; by default local")
+    common.add_argument(
+        "--target", default=os.environ.get("MLKIT_TARGET"), help="set of stores; by default local"
+    )
     return common
 
 
-def _named() -> argparse.ArgumentParser:
-    named = argparse.ArgumentParser(add_help=False)
+def _named() -> _Parser:
+    named = _Parser(add_help=False)
     named.add_argument("name", help="a config: its path, or its name under models/")
     return named
 

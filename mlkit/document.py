@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50
+MAX_DIGITS = 1000
 _ONE_LINE = 80
 
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)$")
@@ -142,10 +143,6 @@ def _loaded(text: str, origin: str) -> object:
         mark = exc.problem_mark
         where = f"{origin}:{mark.line + 1}:{mark.column + 1}" if mark else origin
         raise _invalid(exc.problem or "bad syntax", where) from exc
-    except ValueError as exc:
-        if isinstance(exc, ConfigError):
-            raise
-        raise _invalid("a number with thousands of digits", origin) from exc
     finally:
         loader.dispose()
 
@@ -162,7 +159,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """Refuse what could hide or multiply content before anything is built."""
-        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call] # the stubs leave it out
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call] # the stubs leave it out
         line = f"{self.name}:{event.start_mark.line + 1}"
         if isinstance(event, yaml.AliasEvent):
             fix = "write the value out where it is used"
@@ -212,11 +209,21 @@ _resolve("float", _FLOAT, "-+.0123456789")
 _resolve("float", _SPECIAL_FLOAT, "-+.")
 
 
+def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
+    text = loader.construct_scalar(node)
+    if len(text) > MAX_DIGITS:  # Python itself refuses a few thousand
+        place = f"{loader.name}:{node.start_mark.line + 1}"
+        message = f"a number has at most {MAX_DIGITS} digits, found {len(text)}"
+        raise ConfigError("CFG009", message, path=place, fix="put it in quotes if it is text")
+    return int(text)
+
+
 def _float(loader: _Loader, node: yaml.ScalarNode) -> float:
     text = loader.construct_scalar(node).lower()
     return float(text.replace(".inf", "inf").replace(".nan", "nan"))
 
 
+_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 _Loader.add_constructor("tag:yaml.org,2002:float", _float)
 
 

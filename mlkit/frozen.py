@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -21,15 +22,17 @@ from mlkit.code import modules_of
 from mlkit.data.contract import Contract
 from mlkit.data.source import Source
 from mlkit.data.split import Split
-from mlkit.errors import ConfigError
+from mlkit.errors import ConfigError, NamingError
 from mlkit.model.estimator import build, references, steps_text
 from mlkit.model.evaluation import Metric, Task, get_metric
 from mlkit.model.gate import Gate
 from mlkit.spec import Spec
 from mlkit.workspace import project_name
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 FOLDER = "models"
+_EXACT_BELOW = 2**53  # where every whole float64 is one int
+_PIN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*==[A-Za-z0-9.+!_-]+")
 _GROUND = frozenset({"numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "joblib", "skops", "cloudpickle"})
 """Pinned for every model, so that their pins say nothing about what a config may name."""
 _HEADER = """\
@@ -53,11 +56,24 @@ class Environment(Spec):
     def _as_tuple(cls, value: Any) -> Any:  # noqa: ANN401 - any YAML value, checked afterwards
         return tuple(value) if isinstance(value, list) else value
 
+    @model_validator(mode="after")
+    def _are_pins(self) -> Self:
+        if loose := [index for index, pin in enumerate(self.requirements) if not _PIN.fullmatch(pin)]:
+            message = f"expected name==version, found {self.requirements[loose[0]]!r}"
+            fix = "pin one version, e.g. scikit-learn==1.6.1, with the name in lowercase and hyphens"
+            raise ConfigError("CFG009", message, path=f"requirements.{loose[0]}", fix=fix)
+        return self
+
+    @property
+    def pins(self) -> dict[str, str]:
+        """Version by distribution, Python's minor version among them."""
+        pinned = dict(requirement.split("==") for requirement in self.requirements)
+        return {"python": self.python, **pinned}
+
     @property
     def packages(self) -> list[str]:
         """Import names of the pinned distributions that a config may name estimators of."""
-        named = {requirement.split("==")[0] for requirement in self.requirements} - _GROUND
-        return modules_of(named)
+        return modules_of(self.pins.keys() - _GROUND - {"python"})
 
 
 class FrozenConfig(Spec):
@@ -115,18 +131,26 @@ class FrozenConfig(Spec):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        project_name(self.name)
-        columns = self.contract.columns
-        for field, names in (("target", [self.target]), ("key", self.key), ("features", self.features)):
-            for name in names:
-                if name not in columns:
-                    fix = f"columns of the contract: {', '.join(columns)}"
-                    raise ConfigError("CFG034", f"the contract has no column {name!r}", path=field, fix=fix)
-        if self.target in self.features:
-            raise ConfigError("DAT044", "the target is also a feature", path="features", fix=f"remove {self.target!r}")
+        self._check_names()
         _ = self.metric_spec
         build(self.model, trusted=self.environment.packages)
         return self
+
+    def _check_names(self) -> None:
+        try:
+            project_name(self.name)
+        except NamingError as exc:
+            raise ConfigError(exc.code, exc.message, path="name", fix=exc.fix) from exc
+        columns = self.contract.columns
+        for field, names in (("target", [self.target]), ("key", self.key), ("features", self.features)):
+            if unknown := [name for name in names if name not in columns]:
+                fix = f"columns of the contract: {', '.join(columns)}"
+                raise ConfigError("CFG034", f"the contract has no column {unknown[0]!r}", path=field, fix=fix)
+            if twice := [name for name in names if names.count(name) > 1]:
+                raise ConfigError("CFG034", f"{twice[0]!r} stands twice", path=field, fix="name it once")
+        if self.target in self.features:
+            fix = f"remove {self.target!r}"
+            raise ConfigError("DAT044", "the target is also a feature", path="features", fix=fix)
 
     @property
     def metric_spec(self) -> Metric:
@@ -134,9 +158,18 @@ class FrozenConfig(Spec):
         return get_metric(self.metric, direction=self.gate.direction, task=self.task)
 
     @property
+    def meaning(self) -> dict[str, Any]:
+        """What this config says, as JSON values without defaults: equal for files that mean the same.
+
+        ``25`` means ``25.0``, but not among the parameters of a model: one feature is not all of them.
+        """
+        said = self.model_dump(exclude_defaults=True)
+        return {name: _json(value, exact=name == "model") for name, value in said.items()}
+
+    @property
     def digest(self) -> str:
         """sha256 (64 hex) of the meaning of this config."""
-        text = json.dumps(_canonical(self.model_dump(mode="json")), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(self.meaning, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -166,11 +199,7 @@ class FrozenConfig(Spec):
     def dump(self) -> dict[str, Any]:
         """Plain values in the order of the file."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
-        return {
-            name: value.dump() if isinstance(value, Spec) else list(value) if isinstance(value, tuple) else value
-            for name, value in values.items()
-            if name != "key" or value
-        }
+        return {name: _plain(value) for name, value in values.items() if name != "key" or value}
 
     def to_yaml(self) -> str:
         """The file as text: the same bytes for the same config."""
@@ -216,14 +245,20 @@ def provenance_path(config: Path) -> Path:
     return config.with_suffix(".provenance.json")
 
 
-def _canonical(value: Any) -> Any:  # noqa: ANN401 - JSON values
-    """JSON has no nan: write it, and the infinities, as text that no other value can have."""
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any field, any YAML value
+    if isinstance(value, Spec):
+        return value.dump()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _json(value: Any, *, exact: bool) -> Any:  # noqa: ANN401 - any field, any JSON value
+    """JSON has no nan: it and the infinities become what no other value can be."""
     if isinstance(value, dict):
-        return {key: _canonical(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_canonical(inner) for inner in value]
+        return {key: _json(inner, exact=exact) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(inner, exact=exact) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": repr(value)}
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+    if isinstance(value, float) and not exact and value.is_integer() and abs(value) < _EXACT_BELOW:
         return int(value)
     return value

@@ -62,7 +62,7 @@ class ModelProject:
         >>> project = ModelProject("flight_delay", target="arr_delay", key="flight_id", metric="rmse")
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the surface that users rely on, all by keyword
         self,
         name: str,
         *,
@@ -147,7 +147,7 @@ class ModelProject:
         check_numbers(trials=1, cv=cv, workers=1)
         return try_splits(self._problem, estimator, snapshot, splits, cv=cv, seed=seed)
 
-    def study(
+    def study(  # noqa: PLR0913 - the surface that users rely on, all by keyword
         self,
         search: Callable[..., Any],
         snapshot: Snapshot,
@@ -240,7 +240,12 @@ class ModelProject:
         )
 
     def handoff(
-        self, config: FrozenConfig, *, to: Path | str | None = None, rehearse: bool = True, isolated: bool = False
+        self,
+        config: FrozenConfig,
+        *,
+        to: Path | str | None = None,
+        rehearse: bool = True,
+        isolated: bool = False,
     ) -> Handoff:
         """Package a config with the code it names, and prove that the package repeats the trial.
 
@@ -253,7 +258,9 @@ class ModelProject:
         Raises:
             IntegrityError: The package gave something else; the message says what.
         """
-        return hand_off(config, workspace=self._workspace, to=to, rehearse=rehearse, fresh_environment=isolated)
+        return hand_off(
+            config, workspace=self._workspace, to=to, rehearse=rehearse, fresh_environment=isolated
+        )
 
     def plan(self, config: FrozenConfig) -> Plan:
         """What a deployment would do now, and why."""

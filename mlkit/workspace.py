@@ -10,9 +10,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import shlex
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlkit.engines.base import FEATURES, SCHEMAS, TableName
 from mlkit.errors import ConfigError, NamingError
@@ -24,9 +25,40 @@ TARGET = "MLKIT_TARGET"
 HOME = "MLKIT_HOME"
 LOCAL = "local"
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_TABLE = re.compile(r"[a-z][a-z0-9_]{0,254}")
-_RESERVED = frozenset({"latest", "none", "null", "champion", "con", "nul", "aux", "prn"})
+MAX_PROJECT, MAX_TABLE = 63, 255
+
+_GRAMMAR = re.compile(r"[a-z][a-z0-9_]*")
+# Words of SQL and YAML, of MLflow's registry (versions, aliases), and devices of Windows.
+_RESERVED = re.compile(
+    r"all|alter|and|by|create|default|delete|drop|false|from|grant|group|in|insert|into|is|join|not|null|on|or"
+    r"|order|select|set|table|true|union|update|user|values|where|with"
+    r"|champion|latest|no|none|off|v[0-9]+|yes"
+    r"|aux|com[0-9]|con|lpt[0-9]|nul|prn"
+)
+
+
+class _Rule(NamedTuple):
+    """What no name may hold, found by a search."""
+
+    code: str
+    pattern: re.Pattern[str]
+    message: str
+
+
+# In this order: the first that finds something names the mistake.
+_RULES = (
+    _Rule("NAM001", re.compile(r"\A\s*\Z"), "a name cannot be empty"),
+    _Rule(
+        "NAM004",
+        re.compile(r"[\x00-\x1f\x7f]|\A\s|\s\Z"),
+        "a name holds no line break, NUL or space at its ends",
+    ),
+    _Rule(
+        "NAM005", re.compile(r"[^\x00-\x7f]"), "a name holds no letters beyond a to z: some look like others"
+    ),
+    _Rule("NAM003", re.compile(r"[./\\:%]"), "a name is no path: it holds no dot, slash, colon or %"),
+    _Rule("NAM008", re.compile(r"""[`'"]"""), "a name holds no quotes"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +92,7 @@ class Workspace:
     @property
     def ui_command(self) -> str:
         """What to type to look at the runs in MLflow."""
-        return f"mlflow ui --backend-store-uri {self.tracking_uri}"
+        return f"mlflow ui --backend-store-uri {shlex.quote(self.tracking_uri)}"
 
     def __repr__(self) -> str:
         """The target and where it is."""
@@ -89,14 +121,20 @@ def open_workspace(target: str | None = None, *, home: Path | str | None = None)
 def project_name(name: str) -> str:
     """Check the name of a project: it becomes part of tables, models and files in every store.
 
+    Args:
+        name: A lowercase letter, then up to 62 lowercase letters, digits or underscores.
+
     Raises:
-        NamingError: Not lowercase letters, digits and underscores, too long, or reserved.
+        NamingError: Empty (NAM001), of another form (NAM002), a path (NAM003), with a line break or space
+            at its ends (NAM004), not ASCII (NAM005), reserved (NAM006), or with quotes (NAM008).
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        message = "a project name is a lowercase letter, then up to 62 letters, digits or underscores"
-        raise NamingError("NAM002", message, path="name", fix="e.g. flight_delay")
-    if name in _RESERVED or re.fullmatch(r"v[0-9]+", name):
-        raise NamingError("NAM006", f"{name!r} means something else in a store", path="name", fix=f"e.g. {name}_model")
+    _check_form(name, "a project name", path="name", most=MAX_PROJECT, too_long="NAM002")
+    if _RESERVED.fullmatch(name):
+        fix = f"e.g. {name}_model"
+        raise NamingError("NAM006", f"{name!r} means something else in a store", path="name", fix=fix)
+    if "__" in name or name.endswith("_"):
+        message = "two underscores part the name of a project from the rest of a table's name"
+        raise NamingError("NAM006", message, path="name", fix="use one underscore between words")
     return name
 
 
@@ -104,17 +142,33 @@ def table_name(text: str, *, schema: str = FEATURES) -> TableName:
     """Read ``schema.table`` or, in the schema given, ``table``.
 
     Raises:
-        NamingError: Another number of parts, an unknown schema, or characters that a store refuses.
+        NamingError: Another number of parts or an unknown schema (NAM007), longer than 255 (NAM010), or
+            characters that some store refuses (codes as for `project_name`).
     """
-    parts = text.split(".") if isinstance(text, str) else []
-    if len(parts) == 1:
-        parts = [schema, *parts]
-    expected = f"schema.table with a schema of {', '.join(SCHEMAS)}"
-    if len(parts) != 2:  # noqa: PLR2004 - schema and table
-        raise NamingError("NAM007", f"a table is named {expected}", path=str(text), fix="e.g. features.flights")
-    if parts[0] not in SCHEMAS:
-        raise NamingError("NAM007", f"no such schema; a table is named {expected}", path=text)
-    if not _TABLE.fullmatch(parts[1]):
-        message = "a table name is a lowercase letter, then letters, digits or underscores"
-        raise NamingError("NAM002", message, path=text, fix="e.g. features.flights")
-    return TableName(*parts)
+    *before, name = text.split(".") if isinstance(text, str) else [text]
+    expected = f"a table is named schema.table, with a schema of {', '.join(SCHEMAS)}"
+    if len(before) > 1:
+        message = f"{expected}; found {len(before) + 1} parts"
+        raise NamingError("NAM007", message, path=text, fix="e.g. features.flights")
+    chosen = before[0] if before else schema
+    if chosen not in SCHEMAS:
+        raise NamingError("NAM007", f"{expected}; found {chosen!r}", path=text, fix=f"e.g. {schema}.{name}")
+    _check_form(name, "a table name", path=str(text), most=MAX_TABLE, too_long="NAM010")
+    return TableName(chosen, name)
+
+
+def _check_form(name: object, what: str, *, path: str, most: int, too_long: str) -> None:
+    fix = "use lowercase letters, digits and underscores, e.g. flight_delay"
+    if not isinstance(name, str):
+        raise NamingError("NAM002", f"{what} is text, found {type(name).__name__}", path=path, fix=fix)
+    for rule in _RULES:
+        if rule.pattern.search(name):
+            raise NamingError(rule.code, rule.message, path=path, fix=fix)
+    if not _GRAMMAR.fullmatch(name):
+        message = (
+            f"{what} is a lowercase letter, then lowercase letters, digits or underscores; found {name!r}"
+        )
+        raise NamingError("NAM002", message, path=path, fix=fix)
+    if len(name) > most:
+        message = f"{what} has at most {most} characters, found {len(name)}"
+        raise NamingError(too_long, message, path=path, fix="shorten it")

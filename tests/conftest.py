@@ -6,11 +6,16 @@ import fcntl
 import os
 import shutil
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from mlkit import open_workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Before any library is loaded: quiet notices, and failpoints allowed in temporary homes.
 os.environ["MLKIT_QUIET"] = "1"
@@ -42,7 +47,7 @@ def empty_store(tmp_path_factory) -> Path:
     with (shared / "store-template.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "mlflow.db").exists():
-            from mlkit.tracking.store import open_client
+            from mlkit.tracking.store import open_client  # noqa: PLC0415 - MLflow takes seconds
 
             uri = f"sqlite:///{folder / 'mlflow.db'}"
             open_client(uri, uri)
@@ -64,8 +69,6 @@ def home(tmp_path, monkeypatch, empty_store) -> Path:
 @pytest.fixture
 def workspace(home):
     """The local workspace in `home`."""
-    from mlkit import open_workspace
-
     return open_workspace(home=home)
 
 
@@ -102,5 +105,3 @@ def make_flights(rows: int = 600, *, seed: int = 0) -> pd.DataFrame:
 def flights() -> pd.DataFrame:
     """600 small flights."""
     return make_flights()
-
-

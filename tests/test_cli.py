@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from sklearn.linear_model import Ridge
 
-from mlkit import Gate, ModelProject, Split
+import mlkit.verbs
+from mlkit import Gate, ModelProject, Split, fingerprint
 from mlkit.cli import main
 
 
 @pytest.fixture
 def project(home, user_module, flights) -> ModelProject:
     """A project with a published feature table."""
-    project = ModelProject("flight_delay", target="delay", key="flight_id", metric="rmse", split=Split(seed=7))
+    project = ModelProject(
+        "flight_delay", target="delay", key="flight_id", metric="rmse", split=Split(seed=7)
+    )
     project.publish_features("features.flights", flights)
     return project
 
@@ -24,8 +28,6 @@ def project(home, user_module, flights) -> ModelProject:
 @pytest.fixture
 def frozen(project, user_module) -> str:
     """A frozen config in the working directory; gives its name."""
-    from sklearn.linear_model import Ridge
-
     snapshot = project.snapshot("features.flights", prepare=f"{user_module}:prepare")
     study = project.study(lambda trial: Ridge(trial.suggest_float("alpha", 0.1, 1)), snapshot, trials=2, cv=2)
     return project.freeze(study.best, gate=Gate(threshold=10)).name
@@ -87,8 +89,6 @@ def test_debug_shows_the_traceback(home, capsys) -> None:
 
 def test_a_bug_is_exit_code_70(home, capsys, monkeypatch) -> None:
     """An error that nobody foresaw is called a bug, without a traceback."""
-    import mlkit.verbs
-
     monkeypatch.setattr(mlkit.verbs, "history_verb", lambda options: 1 / 0)
     code, _, err = run(capsys, "history", "flights")
     assert code == 70
@@ -98,7 +98,6 @@ def test_a_bug_is_exit_code_70(home, capsys, monkeypatch) -> None:
 
 def test_interrupting_is_not_a_bug(home, capsys, monkeypatch) -> None:
     """Ctrl-C ends with its own exit code and no traceback."""
-    import mlkit.verbs
 
     def interrupted(options):
         raise KeyboardInterrupt
@@ -121,7 +120,16 @@ def test_the_life_of_a_config(frozen, capsys) -> None:
     code, out, _ = run(capsys, "deploy", frozen, "--json", "--reason", "first")
     report = json.loads(out)
     assert (code, report["outcome"], report["version"]) == (0, "promoted", 1)
-    assert set(report) >= {"model", "model_id", "run_key", "config_digest", "train", "test", "predictions", "scores"}
+    assert set(report) >= {
+        "model",
+        "model_id",
+        "run_key",
+        "config_digest",
+        "train",
+        "test",
+        "predictions",
+        "scores",
+    }
     assert set(report["train"]) == {"table", "fingerprint", "rows"}
     assert report["verdict"]["passed"] is True
 
@@ -139,11 +147,8 @@ def test_the_life_of_a_config(frozen, capsys) -> None:
 
 def test_a_rejected_deployment_is_exit_code_3(frozen, capsys) -> None:
     """A first model below the threshold is an error, and stays one when it is run again."""
-    path = f"models/{frozen}.yaml"
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text.replace("threshold: 10.0", "threshold: 0.001"))
+    path = Path("models", f"{frozen}.yaml")
+    path.write_text(path.read_text().replace("threshold: 10.0", "threshold: 0.001"))
     for _ in range(2):
         code, out, _ = run(capsys, "deploy", frozen, "--json")
         assert (code, json.loads(out)["outcome"]) == (3, "rejected")
@@ -152,13 +157,11 @@ def test_a_rejected_deployment_is_exit_code_3(frozen, capsys) -> None:
 
 def test_broken_rows_are_exit_code_10(frozen, project, flights, capsys) -> None:
     """A table that no longer keeps the contract stops the deployment before anything is written."""
-    config = f"models/{frozen}.yaml"
-    with open(config, encoding="utf-8") as file:
-        text = file.read()
+    config = Path("models", f"{frozen}.yaml")
+    text = config.read_text()
     narrow = "    hour:\n      dtype: int64\n"
     assert narrow in text
-    with open(config, "w", encoding="utf-8") as file:
-        file.write(text.replace(narrow, f"{narrow}      checks:\n        less_than: 10\n"))
+    config.write_text(text.replace(narrow, f"{narrow}      checks:\n        less_than: 10\n"))
     code, _, err = run(capsys, "deploy", frozen)
     assert code == 10
     assert "hour" in err
@@ -170,7 +173,7 @@ def test_handoff_writes_a_wheel(frozen, capsys, tmp_path) -> None:
     code, out, _ = run(capsys, "handoff", frozen, "--no-rehearse", "--to", str(tmp_path / "out"), "--json")
     made = json.loads(out)
     assert code == 0
-    assert os.path.exists(made["wheel"])
+    assert Path(made["wheel"]).exists()
     assert made["rehearsal"] is None
     assert made["parameters"][0] == "deploy"
 
@@ -178,8 +181,6 @@ def test_handoff_writes_a_wheel(frozen, capsys, tmp_path) -> None:
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_fingerprint_of_a_file(home, flights, tmp_path, capsys, suffix) -> None:
     """A file has the fingerprint of the rows in it."""
-    from mlkit import fingerprint
-
     path = tmp_path / f"flights.{suffix}"
     flights.to_csv(path, index=False) if suffix == "csv" else flights.to_parquet(path)
     code, out, _ = run(capsys, "fingerprint", str(path))
@@ -196,5 +197,7 @@ def test_help_explains_a_code(capsys) -> None:
 
 def test_python_dash_m_is_the_same_command() -> None:
     """The module runs without the console script."""
-    done = subprocess.run([sys.executable, "-m", "mlkit", "--version"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "mlkit", "--version"], capture_output=True, text=True, check=True
+    )
     assert done.stdout.startswith("mlkit 0.")

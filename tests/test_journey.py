@@ -33,7 +33,9 @@ def boosting(trial):
 
 def sklearn_frame(load, *, names=None):
     """A dataset of scikit-learn as one frame with clean column names, labels as text where asked."""
-    frame = load(as_frame=True).frame.rename(columns=lambda name: name.replace(" ", "_").replace("/", "_per_"))
+    frame = load(as_frame=True).frame.rename(
+        columns=lambda name: name.replace(" ", "_").replace("/", "_per_")
+    )
     if names is not None:
         frame["target"] = frame["target"].map(dict(enumerate(names)))
     return frame
@@ -44,7 +46,13 @@ def sklearn_frame(load, *, names=None):
     [
         (lambda: sklearn_frame(load_diabetes), "mae", 70, forest, "regression"),
         (lambda: sklearn_frame(load_breast_cancer), "roc_auc", 0.9, boosting, "binary"),
-        (lambda: sklearn_frame(load_wine, names=["red", "white", "rose"]), "log_loss", 0.5, logistic, "multiclass"),
+        (
+            lambda: sklearn_frame(load_wine, names=["red", "white", "rose"]),
+            "log_loss",
+            0.5,
+            logistic,
+            "multiclass",
+        ),
     ],
     ids=["regression", "binary", "multiclass"],
 )
@@ -70,7 +78,12 @@ def test_every_dataframe_library_gives_the_same_snapshot(home, flights) -> None:
     rows = flights.dropna()
     first = project.snapshot(rows)
     shuffled = rows.sample(frac=1, random_state=1)
-    for same in (shuffled, pl.from_pandas(shuffled), pl.from_pandas(rows).to_arrow(), rows[rows.columns[::-1]]):
+    for same in (
+        shuffled,
+        pl.from_pandas(shuffled),
+        pl.from_pandas(rows).to_arrow(),
+        rows[rows.columns[::-1]],
+    ):
         again = project.snapshot(same)
         assert (again.fingerprint, again.table, again.reused) == (first.fingerprint, first.table, True)
     assert first.reused is False
@@ -122,7 +135,10 @@ def test_words_and_numbers_in_a_pipeline(home, flights) -> None:
     project = ModelProject("journey", target="delay", key="flight_id", metric="rmse")
     snapshot = project.snapshot(frame)
     study = project.study(
-        lambda trial: make_pipeline(words, Ridge(trial.suggest_float("alpha", 0.1, 1))), snapshot, trials=2, cv=2
+        lambda trial: make_pipeline(words, Ridge(trial.suggest_float("alpha", 0.1, 1))),
+        snapshot,
+        trials=2,
+        cv=2,
     )
     config = project.freeze(study.best, gate=Gate(), source=str(snapshot.table))
     assert project.deploy(config).outcome == "promoted"

@@ -28,7 +28,7 @@ HEAVY = (
 
 def modules_after(code: str) -> set[str]:
     """Names of the modules that a fresh interpreter holds after some code."""
-    program = f"import json, sys; {code}; print(json.dumps(sorted(sys.modules)))"
+    program = f"{code}\nimport json, sys; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     return set(json.loads(done.stdout))
 
@@ -72,5 +72,7 @@ def test_production_never_loads_optuna() -> None:
 
 def test_help_loads_no_room() -> None:
     """`mlkit --help` answers before anything heavy is imported."""
-    loaded = modules_after("import contextlib, io, mlkit.cli; ctx = contextlib.redirect_stdout(io.StringIO()); ctx.__enter__(); mlkit.cli.main([]); ctx.__exit__(None, None, None)")
-    assert not loaded.intersection(HEAVY)
+    program = (
+        "import contextlib, io, mlkit.cli\nwith contextlib.redirect_stdout(io.StringIO()): mlkit.cli.main([])"
+    )
+    assert not modules_after(program).intersection(HEAVY)

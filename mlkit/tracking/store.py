@@ -2,7 +2,8 @@
 
 MLflow's own first use of a sqlite file is not safe: processes that start together break each other,
 and a kill in the middle leaves a file that nothing repairs. So a new store is migrated under a file
-lock in a temporary file, switched to write-ahead logging, and linked into place whole.
+lock in a temporary file, switched to write-ahead logging, and linked into place whole and durable.
+The kernel gives the lock back when its holder dies; what that one left is removed by the next.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import sqlite3
 import tempfile
 from pathlib import Path
@@ -22,7 +24,8 @@ import sqlalchemy.exc
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from mlkit.errors import StoreError
+from mlkit.engines import durable
+from mlkit.errors import MlkitError, StoreError
 from mlkit.failpoints import failpoint
 
 if TYPE_CHECKING:
@@ -30,14 +33,26 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS = 120
 _SQLITE = "sqlite:///"
-_NOISY = ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent", "mlflow.sklearn", "mlflow.models.model")
+_DRAFT = ".mlflow-"
+_NOISY = (
+    "alembic",
+    "mlflow.store.db.utils",
+    "mlflow.tracking.fluent",
+    "mlflow.sklearn",
+    "mlflow.models.model",
+)
 
 
 def open_client(tracking_uri: str, registry_uri: str) -> MlflowClient:
     """A client of the two stores; a local sqlite store is made on first use.
 
+    Args:
+        tracking_uri: Where runs are kept.
+        registry_uri: Where model versions are kept; often the same.
+
     Raises:
-        StoreError: The store cannot be made or opened.
+        StoreError: The store cannot be made (STO023), another process has been making it for
+            `LOCK_SECONDS` (STO024), or MLflow does not open it (STO020).
     """
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -50,17 +65,29 @@ def open_client(tracking_uri: str, registry_uri: str) -> MlflowClient:
 
 @contextlib.contextmanager
 def translated(action: str) -> Iterator[None]:
-    """Turn MLflow's and the database's errors into a `StoreError` that says what was being done."""
+    """Turn MLflow's and the database's errors into a `StoreError` that says what was being done.
+
+    The errors of this project pass as they are.
+
+    Args:
+        action: Completes "cannot ...", e.g. ``create the run trial 3``.
+
+    Raises:
+        StoreError: MLflow refused (STO020), the database did (STO022), or the system (STO023).
+    """
     try:
         yield
+    except MlkitError:
+        raise
     except MlflowException as exc:
         message = f"MLflow refused to {action}: {exc.error_code}"
-        raise StoreError("STO020", message, fix="see the cause with --debug; `mlkit doctor`") from exc
+        raise StoreError("STO020", message, fix="--debug shows the cause; then run `mlkit doctor`") from exc
     except sqlalchemy.exc.SQLAlchemyError as exc:
         message = f"the database refused to {action}: {type(exc).__name__}"
         raise StoreError("STO022", message, fix="is the disk full, or another process stuck?") from exc
     except OSError as exc:
-        raise StoreError("STO023", f"cannot {action}: {exc.strerror}", fix="check the disk and its rights") from exc
+        message = f"cannot {action}: {exc.strerror or type(exc).__name__}"
+        raise StoreError("STO023", message, fix="check the disk and its rights") from exc
 
 
 def _ensure_sqlite(path: Path) -> None:
@@ -73,15 +100,22 @@ def _ensure_sqlite(path: Path) -> None:
         with filelock.FileLock(path.with_suffix(".lock"), timeout=LOCK_SECONDS):
             if not path.exists():
                 _migrate_into_place(path)
+    except MlkitError:
+        raise
     except filelock.Timeout as exc:
-        message = f"another process has been making {path.name} for {LOCK_SECONDS} s"
-        raise StoreError("STO024", message, fix=f"end it, or remove {path.with_suffix('.lock')}") from exc
+        message = f"another process has been making it for {LOCK_SECONDS} s"
+        fix = "end that process (its lock goes with it), then repeat"
+        raise StoreError("STO024", message, path=str(path), fix=fix) from exc
     except (OSError, sqlite3.Error) as exc:
-        raise StoreError("STO023", f"cannot make {path.name}: {exc}", fix="check the disk and its rights") from exc
+        message = f"cannot make the tracking store: {getattr(exc, 'strerror', None) or exc}"
+        raise StoreError("STO023", message, path=str(path), fix="check the disk and its rights") from exc
 
 
 def _migrate_into_place(path: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-") as folder:
+    """Make the database beside its place and link it there; call it under the lock."""
+    for left in path.parent.glob(f"{_DRAFT}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=_DRAFT) as folder:
         fresh = Path(folder) / path.name
         uri = f"{_SQLITE}{fresh.as_posix()}"
         with translated("make the tracking store"):
@@ -89,13 +123,13 @@ def _migrate_into_place(path: Path) -> None:
         failpoint("store.migrated")
         with contextlib.closing(sqlite3.connect(fresh)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
-        with fresh.open("rb") as file:
-            os.fsync(file.fileno())
+        durable.flush(fresh)
         os.link(fresh, path)
+        durable.flush(path.parent)
 
 
 def _hide_from_git(folder: Path) -> None:
-    """The stores lie in the user's repository and are none of its business."""
+    """The stores lie in the user's repository and are none of its business (unless they are its root)."""
     ignore = folder / ".gitignore"
-    if not ignore.exists():
+    if not ignore.exists() and not (folder / ".git").exists():
         ignore.write_text("*\n")
