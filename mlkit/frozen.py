@@ -19,13 +19,13 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from mlkit import document
 from mlkit.code import modules_of
-from mlkit.data.contract import Contract
-from mlkit.data.source import Source
-from mlkit.data.split import Split
+from mlkit.data.contract import Contract  # noqa: TC001 - pydantic reads it
+from mlkit.data.source import Source  # noqa: TC001 - pydantic reads it
+from mlkit.data.split import Split  # noqa: TC001 - pydantic reads it
 from mlkit.errors import ConfigError, NamingError
 from mlkit.model.estimator import build, references, steps_text
 from mlkit.model.evaluation import Metric, Task, get_metric
-from mlkit.model.gate import Gate
+from mlkit.model.gate import Gate  # noqa: TC001 - pydantic reads it
 from mlkit.spec import Spec
 from mlkit.workspace import project_name
 

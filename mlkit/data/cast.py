@@ -6,6 +6,7 @@ so a cast that keeps every value is done silently; one that would change a singl
 
 from __future__ import annotations
 
+import collections
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -38,14 +39,14 @@ def match_columns(found: Sequence[str], expected: Sequence[str]) -> None:
     Raises:
         DataError: A column is missing, not expected, or stands twice.
     """
-    twice = sorted({name for name in found if list(found).count(name) > 1})
+    twice = [name for name, count in collections.Counter(found).items() if count > 1]
     if twice:
         raise DataError("DAT010", "two columns have this name", path=twice[0], fix="rename or drop one")
-    missing = [name for name in expected if name not in found]
-    if missing:
+    known, wanted = set(found), set(expected)
+    if missing := [name for name in expected if name not in known]:
         message = f"expected the columns {_listed(expected)}; missing: {_listed(missing)}"
         raise DataError("DAT045", message, path=missing[0], fix=f"columns found: {_listed(found)}")
-    if extra := [name for name in found if name not in expected]:
+    if extra := [name for name in found if name not in wanted]:
         message = f"columns that the contract does not have: {_listed(extra)}"
         raise DataError("DAT045", message, path=extra[0], fix="drop them, or add them to the contract")
 

@@ -23,7 +23,7 @@ from mlkit.data import checks
 from mlkit.data.cast import cast_column, match_columns
 from mlkit.data.column import Column, decimal_dtype, dtype_of_pandas, infer_column
 from mlkit.data.constraints import conditions
-from mlkit.data.plain import check_names
+from mlkit.data.names import check_names
 from mlkit.data.violations import contract_error, find_violations
 from mlkit.errors import ConfigError, DataError
 from mlkit.spec import Spec

@@ -14,9 +14,8 @@ import numpy as np
 
 from mlkit.console import say
 from mlkit.data.contract import Contract
-from mlkit.data.snapshot import contract_of
 from mlkit.data.source import read_dataframe
-from mlkit.digest.fingerprint import fingerprint, lanes
+from mlkit.digest.fingerprint import Accumulator, lanes
 from mlkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -73,79 +72,108 @@ class FeatureTable:
 def publish_features(
     engine: Engine, table: TableName, data: object, *, contract: object, key: Sequence[str]
 ) -> FeatureTable:
-    """Insert or replace rows by key under the table's contract.
+    """Insert or replace rows by key under the table's contract, in one commit or not at all.
 
     Args:
         engine: Where tables live.
-        table: A table of the features schema.
-        data: Any dataframe.
-        contract: A contract, pandera schema or model; by default the one that stands with the table.
+        table: A table of the features schema; made if it is not there.
+        data: Any dataframe; it is held in memory.
+        contract: A contract, pandera schema or model; by default the one that stands with the table, and
+            for a new table one inferred from this batch.
         key: Columns that identify a row.
 
+    Returns:
+        The table as it is now.
+
     Raises:
-        ContractError: The batch breaks the contract; the old rows stay.
-        UsageError: The table stands under another contract or key, or there is none yet.
-        RaceLostError: Somebody else published meanwhile; nothing was written.
+        ContractError: The batch breaks the contract (DAT060) or its key (DAT049); the old rows stay.
+        DataError: The batch has no rows (DAT002), other columns, or what no table holds.
+        UsageError: The table stands under another contract (CLI027) or key (CLI028).
+        RaceLostError: Somebody else published meanwhile (STO021); nothing was written.
     """
     rows = read_dataframe(data)
-    known = contract_of(engine, table)
-    agreed = _agreed(table, rows, known, contract)
-    checked = agreed.check(rows, key=key)
-    if not checked.num_rows:
+    if not rows.num_rows:
         raise DataError("DAT002", "the batch has no rows", path=str(table), fix="is the filter too narrow?")
-    properties = {"contract": agreed.text(), "key": ",".join(key)}
-    if known is None and engine.create(
-        table, checked.to_reader(), properties=properties, constraints=agreed.sql_constraints()
-    ):
-        return _described(engine, table, agreed, key, changed=True)
-    info = _existing(engine, table)
-    _check_key(info, key)
+    info = engine.describe(table)
+    if info is None:
+        agreed = _first_contract(table, rows, contract)
+        if _created(engine, table, agreed.check(rows, key=key), agreed, key):
+            return _as_it_is(engine, _existing(engine, table), agreed, changed=True)
+        info = _existing(engine, table)
+    known = _agreed(info, contract, key)
+    checked = known.check(rows, key=key)
     changed = not _contains(engine, info, checked)
     if changed:
-        engine.merge(table, checked.to_reader(), key=key, expected_version=info.version)
-    return _described(engine, table, agreed, key, changed=changed)
+        version = engine.merge(table, checked.to_reader(), key=key, expected_version=info.version)
+        info = dataclasses.replace(info, version=version)
+    return _as_it_is(engine, info, known, changed=changed)
 
 
-def _agreed(table: TableName, rows: pa.Table, known: Contract | None, contract: object) -> Contract:
-    if contract is None:
-        if known is None:
-            say(f"no contract was given for {table}: dtypes are taken from this batch, nothing else is checked")
-        return known or Contract.infer(rows)
-    given = Contract.of(contract)
-    if known is not None and given != known:
-        names = [n for n in {**known.columns, **given.columns} if known.columns.get(n) != given.columns.get(n)]
-        message = "the table stands under another contract"
-        raise UsageError("CLI027", message, path=f"{table}.{names[0]}", fix="leave contract out, or publish a new table")
-    return given
+def _first_contract(table: TableName, rows: pa.Table, contract: object) -> Contract:
+    if contract is not None:
+        return Contract.of(contract)
+    say(f"no contract was given for {table}: dtypes are taken from this batch, nothing else is checked")
+    return Contract.infer(rows)
+
+
+def _created(
+    engine: Engine, table: TableName, rows: pa.Table, contract: Contract, key: Sequence[str]
+) -> bool:
+    properties = {"contract": contract.text(), "key": ",".join(key)}
+    conditions = contract.sql_constraints()
+    return engine.create(table, rows.to_reader(), properties=properties, constraints=conditions)
 
 
 def _existing(engine: Engine, table: TableName) -> TableInfo:
     info = engine.describe(table)
     if info is None:
-        raise DataError("DAT050", "the table was removed while it was written", path=str(table), fix="publish again")
+        message = "the table was removed while it was written"
+        raise DataError("DAT050", message, path=str(table), fix="publish again")
     return info
 
 
-def _check_key(info: TableInfo, key: Sequence[str]) -> None:
-    known = info.properties.get("key", "")
-    if known != ",".join(key):
-        message = f"the table's key is {known or 'not recorded'}, found {', '.join(key)}"
+def _agreed(info: TableInfo, contract: object, key: Sequence[str]) -> Contract:
+    """The contract that stands with a table, unless another one or another key was asked for."""
+    recorded = _key_of(info)
+    if set(recorded) != set(key):
+        message = f"the key of the table is {', '.join(recorded) or 'not recorded'}; found {', '.join(key)}"
         raise UsageError("CLI028", message, path=str(info.name), fix="pass the key of the table")
+    known = Contract.from_text(info.properties["contract"])
+    given = known if contract is None else Contract.of(contract)
+    if given != known:
+        names = {**known.columns, **given.columns}
+        differing = [name for name in names if known.columns.get(name) != given.columns.get(name)]
+        message = (
+            f"the table stands under another contract; they differ in {', '.join(differing) or 'unique'}"
+        )
+        raise UsageError(
+            "CLI027", message, path=str(info.name), fix="leave contract out, or make a new table"
+        )
+    return known
+
+
+def _key_of(info: TableInfo) -> tuple[str, ...]:
+    return tuple(name for name in info.properties.get("key", "").split(",") if name)
 
 
 def _contains(engine: Engine, info: TableInfo, rows: pa.Table) -> bool:
-    """Whether every row of a batch is in the table already."""
-    there = lanes(engine.read(info.name, version=info.version).read_all())
-    return bool(np.isin(_whole(lanes(rows)), _whole(there)).all())
+    """Whether every row of a batch is in the table already; a new row has two new lanes."""
+    there = lanes(engine.read(info.name, version=info.version))
+    return all(bool(np.isin(mine, theirs).all()) for mine, theirs in zip(lanes(rows), there, strict=True))
 
 
-def _whole(both: Any) -> Any:  # noqa: ANN401 - (2, n) int64 to (n,) pairs
-    return np.ascontiguousarray(both.T).view([("a", np.int64), ("b", np.int64)]).reshape(-1)
-
-
-def _described(
-    engine: Engine, table: TableName, contract: Contract, key: Sequence[str], *, changed: bool
-) -> FeatureTable:
-    info = _existing(engine, table)
-    found = fingerprint(engine.read(table, version=info.version))
-    return FeatureTable(table, info.version, info.rows, found, tuple(key), contract, changed)
+def _as_it_is(engine: Engine, info: TableInfo, contract: Contract, *, changed: bool) -> FeatureTable:
+    """What one version of the table holds, whoever else writes meanwhile."""
+    reader = engine.read(info.name, version=info.version)
+    digest = Accumulator(reader.schema)
+    for batch in reader:
+        digest.update(batch)
+    return FeatureTable(
+        table=info.name,
+        version=info.version,
+        rows=digest.state.rows,
+        fingerprint=digest.fingerprint,
+        key=_key_of(info),
+        contract=contract,
+        changed=changed,
+    )

@@ -15,7 +15,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlkit.data.plain import check_names, plain_column, plain_type
+from mlkit.data.names import check_names
+from mlkit.data.plain import plain_column, plain_type
 from mlkit.errors import ContractError, DataError
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ def _admitted(reader: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.Re
 def _selected(table: pa.Table, contract: Contract, columns: Sequence[str]) -> pa.Table:
     """These columns in the contract's types, missing values where it allows them only."""
     wanted = contract.select(columns)
-    rows = wanted.cast(table.select([name for name in columns if name in table.column_names]))
+    present = set(table.column_names)
+    rows = wanted.cast(table.select([name for name in columns if name in present]))
     for name in columns:
         missing = rows.column(name).null_count
         if missing and not contract.columns[name].nullable:

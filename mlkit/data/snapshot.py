@@ -54,7 +54,8 @@ class Snapshot:
 
     def to_pandas(self) -> pd.DataFrame:
         """All rows as a pandas frame, test rows included: look, but do not tune on it."""
-        return self.to_arrow().to_pandas()
+        frame: pd.DataFrame = self.to_arrow().to_pandas()
+        return frame
 
     def to_dict(self) -> dict[str, Any]:
         """The snapshot as plain values."""
@@ -71,8 +72,9 @@ class Snapshot:
         """What it holds and what to do next."""
         seen = "already known, nothing written" if self.reused else "new"
         origin = str(self.source) if self.source else f"none to freeze: {self.unnamed}"
+        size = f"{self.rows:,} rows x {len(self.contract.columns)} columns"
         return (
-            f"Snapshot {self.fingerprint}  {self.rows:,} rows x {len(self.contract.columns)} columns  ({seen})\n"
+            f"Snapshot {self.fingerprint}  {size}  ({seen})\n"
             f"  table   {self.table}\n"
             f"  source  {origin}\n"
             f"  next    project.study(search, snapshot, trials=20)"
@@ -106,7 +108,9 @@ def publish_rows(
         DataError: There are no rows.
     """
     if not rows.num_rows:
-        raise DataError("DAT002", "there are no rows", path=str(source or prefix), fix="is the filter too narrow?")
+        raise DataError(
+            "DAT002", "there are no rows", path=str(source or prefix), fix="is the filter too narrow?"
+        )
     checked = contract.check(rows, key=key)
     properties = {"contract": contract.text(), "key": ",".join(key)}
     published = engine.publish(TRAINING, prefix, checked.to_reader(), properties=properties)

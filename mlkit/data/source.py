@@ -25,7 +25,7 @@ from mlkit.workspace import table_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mlkit.engines.base import Engine
+    from mlkit.engines.base import Engine, TableInfo
 
 
 class Source(Spec):
@@ -35,6 +35,13 @@ class Source(Spec):
         table: A table of the workspace, e.g. ``features.flights``.
         load: Or an importable function ``module:function`` that returns a dataframe.
         prepare: Importable function ``module:function`` from dataframe to dataframe.
+
+    Raises:
+        ConfigError: Both a table and a load function, or neither (CFG032).
+        NamingError: The table has no name that every store takes.
+
+    Example:
+        >>> Source(table="features.flights", prepare="flight_delay:prepare")
     """
 
     table: str | None = None
@@ -70,28 +77,39 @@ class Pinned:
 def read_source(source: Source, engine: Engine) -> Pinned:
     """Read and prepare all rows of a source.
 
+    Args:
+        source: Where rows come from.
+        engine: Where tables live.
+
+    Returns:
+        The rows in memory, in no particular order.
+
     Raises:
+        ConfigError: A function that is named is not there.
         DataError: The rows hold what no store could.
         StudyError: The user's function failed.
-        StoreError: No such table.
+        StoreError: No such table (STO010).
     """
     if source.table is not None:
-        name = table_name(source.table)
-        info = engine.describe(name)
-        if info is None:
-            known = ", ".join(str(table) for table in engine.tables(name.schema)) or "none yet"
-            fix = f"publish it with project.publish_features({source.table!r}, ...); tables there: {known}"
-            raise StoreError("STO010", "no such table", path=source.table, fix=fix)
-        rows, version = engine.read(name, version=info.version).read_all(), info.version
+        info = _described(source.table, engine)
+        rows, version = engine.read(info.name, version=info.version).read_all(), info.version
     else:
-        rows, version = read_dataframe(_call(load_object(str(source.load)), (), str(source.load))), None
-    if source.prepare is None:
-        return Pinned(rows, version)
-    return Pinned(prepare_rows(rows, load_object(source.prepare), name=source.prepare), version)
+        load = str(source.load)
+        rows, version = read_dataframe(_call(_imported(load), (), load)), None
+    if source.prepare is not None:
+        rows = prepare_rows(rows, _imported(source.prepare), name=source.prepare)
+    return Pinned(rows, version)
 
 
 def read_dataframe(data: object) -> pa.Table:
-    """All rows of any dataframe in the types that a table holds, names and values checked."""
+    """All rows of any dataframe in the types that a table holds.
+
+    Args:
+        data: A pandas or Polars dataframe, an Arrow table or stream, or anything that gives one.
+
+    Raises:
+        DataError: A name, type or value that no table holds exactly.
+    """
     return admit(open_stream(data)).read_all()
 
 
@@ -102,6 +120,14 @@ def prepare_rows(rows: pa.Table, prepare: object, *, name: str) -> pa.Table:
         rows: The rows of the source.
         prepare: Function from pandas frame to any dataframe.
         name: How errors name the function.
+
+    Returns:
+        What `prepare` made of the rows, in the types that a table holds.
+
+    Raises:
+        ConfigError: `prepare` is no function (CFG033).
+        StudyError: It failed (RUN010).
+        DataError: It returned no dataframe (DAT021), or one that no table holds.
     """
     return read_dataframe(_call(prepare, (ordered(rows).to_pandas(),), name))
 
@@ -112,13 +138,29 @@ def ordered(rows: pa.Table) -> pa.Table:
     return rows.select(columns).take(pa.array(canonical_order(lanes(rows))))
 
 
+def _described(table: str, engine: Engine) -> TableInfo:
+    name = table_name(table)
+    info = engine.describe(name)
+    if info is None:
+        known = ", ".join(str(other) for other in engine.tables(name.schema)) or "none yet"
+        fix = f"publish it with project.publish_features({table!r}, ...); tables there: {known}"
+        raise StoreError("STO010", "there is no such table", path=table, fix=fix)
+    return info
+
+
+def _imported(reference: str) -> object:
+    with user_code(reference, action="import"):
+        return load_object(reference)
+
+
 def _call(function: object, arguments: tuple[Any, ...], name: str) -> object:
-    """Call the user's function."""
     if not callable(function):
-        raise ConfigError("CFG033", "expected a function", path=name, fix="name a function as module:function")
+        message = f"expected a function, found {type(function).__name__}"
+        raise ConfigError("CFG033", message, path=name, fix="name a function as module:function")
     called: Callable[..., object] = function
     with user_code(name):
         result = called(*arguments)
     if result is None:
-        raise DataError("DAT002", "your function returned None", path=name, fix="return the dataframe")
+        message = "expected a dataframe, found that the function returns None"
+        raise DataError("DAT021", message, path=name, fix="return the dataframe")
     return result

@@ -3,7 +3,8 @@
 A row goes to test, validation or train by the hash of its key (or group, or of the whole row), so an
 old row never changes side when rows arrive, duplicates never straddle, and every engine agrees. Two
 other rules exist where the hash does not fit: by time, the latest rows are the test rows; stratified,
-the hash ranks the rows inside each class. The specification is ``digest.md`` section 6.
+the hash ranks the rows inside each class. Both cut at a rank, so rows near the cut may change side
+when others arrive. The specification is ``digest.md`` section 6.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pyarrow.compute as pc
 from pydantic import Field, field_validator, model_validator
 
 from mlkit.digest.fingerprint import lanes, split_codes
-from mlkit.errors import ConfigError, DataError
+from mlkit.errors import ConfigError, DataError, UsageError
 from mlkit.spec import Spec
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 TEST, VALIDATION, TRAIN = 0, 1, 2
 PARTS = ("test", "validation", "train")
+MAX_FOLDS = 250
 _CODES = 1 << 32
 
 
@@ -38,13 +40,16 @@ class Split(Spec):
         test: Share of test rows, inside (0, 1).
         validation: Share of validation rows; studies then score on them instead of by folds.
         seed: Any 64-bit integer; another seed is another split.
-        by: Column or columns whose equal values stay together; by default the key.
-        time: Column by which the latest rows become the test rows.
+        by: Column or columns whose equal values stay together, missing ones too; by default the key.
+        time: Column by which the latest rows become the test rows; equal times stay together.
         stratify: Keep the share of each class equal in every part (classification only).
+
+    Raises:
+        ConfigError: Shares that leave nothing to learn from, or rules that exclude each other (CFG012).
     """
 
-    test: float = Field(default=0.2, gt=0, lt=1)
-    validation: float = Field(default=0.0, ge=0, lt=1)
+    test: float = 0.2
+    validation: float = 0.0
     seed: int = Field(default=0, ge=-(2**63), lt=2**63)
     by: tuple[str, ...] = ()
     time: str | None = None
@@ -57,13 +62,23 @@ class Split(Spec):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Split:
+        if not 0 < self.test < 1:
+            raise _wrong_share("test", "a share between 0 and 1", self.test)
+        if not 0 <= self.validation < 1:
+            raise _wrong_share("validation", "0, or a share below 1", self.validation)
         if Fraction(str(self.test)) + Fraction(str(self.validation)) >= 1:
-            raise ConfigError("CFG012", "test and validation leave no rows to train on", path="test")
+            message = "test and validation leave no rows to train on"
+            raise ConfigError("CFG012", message, path="test", fix="take smaller shares")
         rules = [name for name in ("by", "time", "stratify") if getattr(self, name)]
         if len(rules) > 1:
             message = f"{' and '.join(rules)} cannot be combined"
             raise ConfigError("CFG012", message, path=rules[1], fix=f"keep one of {', '.join(rules)}")
         return self
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """Shares of test and validation; train is the rest, so that it absorbs later changes."""
+        return self.test, self.validation
 
     def dump(self) -> dict[str, Any]:
         """Plain values; the share and the seed are always written, for a reviewer to see."""
@@ -75,7 +90,7 @@ class Folds:
     """Folds of the rows a study may see.
 
     Attributes:
-        ids: (n,) uint8, the fold in which each row is held out.
+        ids: (n,) uint8, the fold in which each row is held out, from 0.
         count: Number of folds.
         forward: True if a fold may only learn from earlier ones (split by time).
     """
@@ -91,7 +106,9 @@ class Folds:
             yield np.flatnonzero(fit), np.flatnonzero(self.ids == fold)
 
 
-def assign_parts(table: pa.Table, split: Split, *, key: Sequence[str] = (), target: str = "") -> NDArray[np.uint8]:
+def assign_parts(
+    table: pa.Table, split: Split, *, key: Sequence[str] = (), target: str = ""
+) -> NDArray[np.uint8]:
     """Part of each row.
 
     Args:
@@ -104,14 +121,21 @@ def assign_parts(table: pa.Table, split: Split, *, key: Sequence[str] = (), targ
         (n,) uint8 of `TEST`, `VALIDATION` and `TRAIN`.
 
     Raises:
-        DataError: A part that was asked for stays empty, or the time column is missing or has nulls.
+        DataError: A part that was asked for stays empty (DAT003), a column of the rule is missing (DAT045)
+            or holds no instants or numbers (DAT046), or a time or label is missing (DAT049, DAT041).
+        ConfigError: A stratified split of real numbers, or of a class too rare for every part (CFG012).
     """
-    shares = [split.test, split.validation]
     if split.time is not None:
-        parts = _by_rank(_latest_first(table, split.time), shares)
+        parts = _in_parts(_strictly_above(_times(table, split.time)), table.num_rows, split.shares)
+    elif split.stratify:
+        classes = _classes(table, target)
+        codes = row_codes(table, key, seed=split.seed)
+        parts = np.empty(table.num_rows, dtype=np.uint8)
+        for rows in _members(classes):
+            parts[rows] = _in_parts(_strictly_below(codes[rows]), len(rows), split.shares)
+        _check_no_class_empty(parts, classes, split)
     else:
-        codes = row_codes(table, split.by or key, seed=split.seed)
-        parts = _by_rank_in_class(codes, _classes(table, target), shares) if split.stratify else _by_code(codes, shares)
+        parts = _in_parts(row_codes(table, split.by or key, seed=split.seed), _CODES, split.shares)
     _check_none_empty(parts, split)
     return parts
 
@@ -123,122 +147,149 @@ def assign_folds(
 
     The seed is hashed once more, so that folds are independent of the split even if both seeds are 0.
 
+    Args:
+        table: The rows, without test rows.
+        count: Number of folds to score on. By time there is one more, the earliest, only to learn from.
+        split: The rule of the split.
+        key: Key columns of the project.
+        target: Label column, for stratified folds.
+        seed: Seed of the study.
+
     Raises:
-        DataError: A fold stays empty.
+        DataError: A fold stays empty (DAT003), or as for `assign_parts`.
+        UsageError: Fewer than 2 folds, or more than `MAX_FOLDS` (CLI021).
     """
+    if not 2 <= count <= MAX_FOLDS:  # noqa: PLR2004 - a fold to learn from and one to score on
+        raise UsageError("CLI021", f"expected 2 to {MAX_FOLDS} folds, found {count}", path="cv")
     if split.time is not None:
-        rank = _dense_position(-_latest_first(table, split.time))
-        ids = (rank * (count + 1) // table.num_rows).astype(np.uint8)
-        return _checked_folds(Folds(ids, count + 1, forward=True))
+        earlier = _strictly_below(_times(table, split.time))
+        return _checked_folds(Folds(_evenly(earlier, table.num_rows, count + 1), count + 1, forward=True))
     codes = row_codes(table, split.by or key, seed=fold_seed(seed))
+    ids = _evenly(codes, _CODES, count)
     if split.stratify:
-        ids = _ranked_folds(codes, _classes(table, target), count)
-    else:
-        ids = (codes.astype(np.uint64) * np.uint64(count) >> np.uint64(32)).astype(np.uint8)
+        for rows in _members(_classes(table, target)):
+            ids[rows] = _evenly(_strictly_below(codes[rows]), len(rows), count)
     return _checked_folds(Folds(ids, count))
 
 
 def row_codes(table: pa.Table, columns: Sequence[str], *, seed: int) -> NDArray[np.uint32]:
-    """Split code of each row, in [0, 2**32): the hash of lane 0 of these columns (or of the whole row)."""
+    """Split code of each row: the hash of lane 0 of these columns (of the whole row if there are none).
+
+    Returns:
+        (n,) uint32.
+
+    Raises:
+        DataError: A column is not there (DAT045).
+    """
     missing = [name for name in columns if name not in table.column_names]
     if missing:
-        raise DataError("DAT045", "the split needs this column and it is not there", path=missing[0])
+        raise _absent(missing[0], table)
     return split_codes(lanes(table, columns=list(columns) or None)[0], seed)
 
 
 def fold_seed(seed: int) -> int:
-    """The seed of folds, hashed from a study's seed: in Spark, ``shiftrightunsigned(xxhash64(seed, 1L), 32)``."""
+    """The seed of folds, from a study's seed: in Spark ``shiftrightunsigned(xxhash64(seed, 1L), 32)``."""
     return int(split_codes(np.array([1], dtype=np.int64), seed)[0])
 
 
-def cuts(shares: Sequence[float]) -> list[int]:
-    """Upper ends of the parts on the scale of split codes, exact (`digest.md` section 6)."""
+def cuts(shares: Sequence[float], *, end: int = _CODES) -> list[int]:
+    """Upper ends of the parts on the scale [0, end), exact; by default that of split codes."""
     total, ends = Fraction(0), []
     for share in shares:
         total += Fraction(str(share))
-        ends.append(int(_CODES * total + Fraction(1, 2)))
-    return [*ends, _CODES]
+        ends.append(int(end * total + Fraction(1, 2)))
+    return [*ends, end]
 
 
-def _by_code(codes: NDArray[np.uint32], shares: Sequence[float]) -> NDArray[np.uint8]:
-    ends = np.array(cuts(shares), dtype=np.uint64)
-    return np.searchsorted(ends, codes.astype(np.uint64), side="right").astype(np.uint8)
+def _wrong_share(field: str, expected: str, found: float) -> ConfigError:
+    return ConfigError("CFG012", f"expected {expected}, found {found:g}", path=field, fix="e.g. 0.2")
 
 
-def _by_rank(order: NDArray[Any], shares: Sequence[float]) -> NDArray[np.uint8]:
-    """Parts by position in ascending `order`; rows that tie go together, to the first part."""
-    position, total, ends = _dense_position(order), Fraction(0), []
-    for share in shares:
-        total += Fraction(str(share))
-        ends.append(int(len(order) * total + Fraction(1, 2)))
-    return np.searchsorted(np.array(ends), position, side="right").astype(np.uint8)
+def _absent(column: str, table: pa.Table) -> DataError:
+    fix = f"columns: {', '.join(table.column_names)}"
+    return DataError("DAT045", "the split needs this column and it is not there", path=column, fix=fix)
 
 
-def _by_rank_in_class(
-    codes: NDArray[np.uint32], classes: NDArray[np.int32], shares: Sequence[float]
-) -> NDArray[np.uint8]:
-    parts = np.empty(len(codes), dtype=np.uint8)
-    for members in _members(classes):
-        parts[members] = _by_rank(codes[members], shares)
-    return parts
+def _in_parts(numbers: NDArray[Any], end: int, shares: Sequence[float]) -> NDArray[np.uint8]:
+    """The part whose stretch of [0, end) each number lies in; equal numbers go together."""
+    ends = np.array(cuts(shares, end=end), dtype=np.int64)
+    return np.searchsorted(ends, numbers.astype(np.int64), side="right").astype(np.uint8)
 
 
-def _ranked_folds(codes: NDArray[np.uint32], classes: NDArray[np.int32], count: int) -> NDArray[np.uint8]:
-    ids = np.empty(len(codes), dtype=np.uint8)
-    for members in _members(classes):
-        ids[members] = _dense_position(codes[members]) * count // len(members)
-    return ids
+def _evenly(numbers: NDArray[Any], end: int, count: int) -> NDArray[np.uint8]:
+    """Which of `count` equal stretches of [0, end) each number lies in."""
+    return (numbers.astype(np.uint64) * np.uint64(count) // np.uint64(max(end, 1))).astype(np.uint8)
 
 
 def _members(classes: NDArray[np.int32]) -> Iterator[NDArray[np.intp]]:
-    for value in range(int(classes.max(initial=-1)) + 1):
-        yield np.flatnonzero(classes == value)
+    """Positions of the rows of each class."""
+    order = np.argsort(classes, kind="stable")
+    yield from np.split(order, np.cumsum(np.bincount(classes))[:-1])
 
 
-def _dense_position(order: NDArray[Any]) -> NDArray[np.int64]:
-    """Number of rows that stand strictly before each row (rows that tie share the position)."""
-    return np.searchsorted(np.sort(order), order, side="left").astype(np.int64)
+def _strictly_below(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Number of rows with a smaller value, for each row."""
+    return np.searchsorted(np.sort(values), values, side="left").astype(np.int64)
 
 
-def _latest_first(table: pa.Table, column: str) -> NDArray[Any]:
-    """Sort key of the time column, latest first, exact for integers and instants."""
+def _strictly_above(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Number of rows with a greater value, for each row."""
+    return len(values) - np.searchsorted(np.sort(values), values, side="right").astype(np.int64)
+
+
+def _times(table: pa.Table, column: str) -> NDArray[Any]:
+    """The time column as numbers in the same order, exact."""
     if column not in table.column_names:
-        raise DataError("DAT045", "the split needs this time column and it is not there", path=column)
+        raise _absent(column, table)
     values = table.column(column)
-    if values.null_count:
-        raise DataError("DAT049", f"{values.null_count:,} times are missing; a split by time needs all", path=column)
-    if pa.types.is_temporal(values.type):
-        values = pc.cast(pc.cast(values, pa.timestamp("us")), pa.int64())
-    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
-        message = f"a time column holds instants, dates or numbers; found {values.type}"
+    kind = values.type
+    if missing := pc.sum(pc.is_null(values, nan_is_null=True)).as_py():
+        message = f"{missing:,} times are missing; a split by time needs all"
+        raise DataError("DAT049", message, path=column, fix="fill them in, or drop these rows in prepare")
+    if pa.types.is_timestamp(kind) or pa.types.is_date64(kind):
+        values = values.cast(pa.int64())
+    elif pa.types.is_date32(kind):
+        values = values.cast(pa.int32())
+    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        message = f"a time column holds instants, dates, integers or floats; found {kind}"
         raise DataError("DAT046", message, path=column, fix="convert it in prepare")
-    return -values.to_numpy()
+    return np.asarray(values.to_numpy())
 
 
 def _classes(table: pa.Table, target: str) -> NDArray[np.int32]:
     """Class of each row as a small integer; the order of the numbers never matters."""
-    column = table.column(target)
-    if pa.types.is_floating(column.type):
+    labels = table.column(target)
+    if pa.types.is_floating(labels.type):
         message = "a stratified split needs classes; the target holds real numbers"
-        raise ConfigError("CFG012", message, path="split.stratify", fix="leave stratify out for a regression")
-    encoded = column.combine_chunks().dictionary_encode()
-    merged = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
-    if merged.null_count:
-        raise DataError("DAT041", f"{merged.null_count:,} labels are missing", path=target)
-    return np.asarray(merged.indices, dtype=np.int32)
+        fix = "make the label an integer or text in prepare; for a regression leave stratify out"
+        raise ConfigError("CFG012", message, path="split.stratify", fix=fix)
+    if labels.null_count:
+        message = f"{labels.null_count:,} labels are missing"
+        raise DataError("DAT041", message, path=target, fix="drop these rows in prepare")
+    return np.asarray(pc.index_in(labels, value_set=labels.unique()).to_numpy(), dtype=np.int32)
+
+
+def _check_no_class_empty(parts: NDArray[np.uint8], classes: NDArray[np.int32], split: Split) -> None:
+    cells = len(PARTS) * (int(classes.max(initial=-1)) + 1)
+    found = np.bincount(classes * len(PARTS) + parts, minlength=cells).reshape(-1, len(PARTS))
+    wanted = [TEST, TRAIN, VALIDATION] if split.validation else [TEST, TRAIN]
+    if rare := int((found[:, wanted] == 0).any(axis=1).sum()):
+        message = f"{rare} of {len(found)} classes have too few rows to be in every part"
+        fix = "merge rare classes in prepare, take another share, or leave stratify out"
+        raise ConfigError("CFG012", message, path="split.stratify", fix=fix)
 
 
 def _check_none_empty(parts: NDArray[np.uint8], split: Split) -> None:
-    rows = np.bincount(parts, minlength=3)
+    rows = np.bincount(parts, minlength=len(PARTS))
     for part, wanted in ((TEST, True), (VALIDATION, split.validation > 0), (TRAIN, True)):
         if wanted and not rows[part]:
             message = f"the split leaves no {PARTS[part]} rows of {len(parts):,}"
-            raise DataError("DAT003", message, path="split", fix="take more rows, or another share, key or seed")
+            fix = "take more rows, or another share, key or seed"
+            raise DataError("DAT003", message, path="split", fix=fix)
 
 
 def _checked_folds(folds: Folds) -> Folds:
-    rows = np.bincount(folds.ids, minlength=folds.count)
-    if not rows.all():
+    if not np.bincount(folds.ids, minlength=folds.count).all():
         message = f"{folds.count} folds of {len(folds.ids):,} rows leave one empty"
         raise DataError("DAT003", message, path="cv", fix="take fewer folds, or a key with more values")
     return folds

@@ -77,10 +77,22 @@ def _to_arrow(column: pd.Series[Any], path: str) -> pa.Array | pa.ChunkedArray:
             fix="column.sparse.to_dense()",
         )
     try:
-        array = pa.array(column)
+        array = _converted(column)
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as exc:
         raise _diagnosed(column, path, exc) from exc
     return _exact(column, array, path) if column.dtype == object else array
+
+
+def _converted(column: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
+    # Arrow's own way to zoned instants goes through what pandas 3.1 warns of.
+    if (zone := getattr(column.dtype, "tz", None)) is not None:
+        naive = pa.array(column.dt.tz_convert(None))
+        return naive.cast(pa.timestamp(naive.type.unit, pa.lib.tzinfo_to_string(zone)))
+    if str(column.dtype) == "category":
+        categories: Any = column.cat.categories
+        if getattr(categories.dtype, "tz", None) is not None:
+            column = column.cat.rename_categories(categories.tz_convert(None))
+    return pa.array(column)
 
 
 def _exact(
@@ -125,7 +137,7 @@ def _with_nanoseconds(column: pd.Series[Any], array: pa.Array, path: str) -> pa.
     """Timestamps or durations among Python objects, with the nanoseconds that Arrow leaves out."""
     typed = column.infer_objects()
     if typed.dtype != object:
-        return pa.array(typed)
+        return _converted(typed)
     for value in column.dropna():
         if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):
             raise DataError(

@@ -1,7 +1,8 @@
 """Decision records: what every gate saw and said, kept for ever, whatever the outcome.
 
-An append-only table in the monitoring schema with one row per judgement; a judgement is identified by
-the candidate's run key and the champion it was compared with, so a repeated run adds nothing.
+An append-only table in the monitoring schema with one row per judgement. A judgement is identified by
+the candidate, the champion and what was found about them, so a run that is repeated adds nothing, and
+one that finds something else (a champion that can be read again) is not bound by what was said before.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import dataclasses
 import datetime
 import hashlib
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,7 +20,10 @@ from mlkit.engines.base import MONITORING, TableName
 from mlkit.errors import RaceLostError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlkit.engines.base import Engine
+    from mlkit.production.ledger import Entry
 
 SCHEMA = pa.schema(
     [
@@ -30,6 +35,11 @@ SCHEMA = pa.schema(
         pa.field("record", pa.string(), nullable=False),
     ]
 )
+EVIDENCE = (
+    *("train", "test", "predictions", "key", "config_digest", "code"),
+    *("ingredients", "rules", "source", "source_version", "origin"),
+)
+"""Parts of a record that say what the model was made of; the ledger carries them on."""
 _TRIES = 20
 
 
@@ -41,7 +51,7 @@ class Decision:
         run_key: The candidate.
         champion_model_id: What it was compared with; empty at first.
         outcome: ``promote``, ``keep`` or ``reject``.
-        record: Inputs, numbers, rule, verdict and reasons.
+        record: Inputs, numbers, rule, verdict and reasons; a score that is not finite is None.
         at: When, UTC.
     """
 
@@ -53,8 +63,25 @@ class Decision:
 
     @property
     def decision_id(self) -> str:
-        """32 hex digits: the same candidate against the same champion is the same decision."""
-        return hashlib.sha256(f"{self.run_key} {self.champion_model_id}".encode()).hexdigest()[:32]
+        """32 hex digits: the same candidate against the same champion, with the same finding."""
+        found = [self.record["candidate"], self.record["scores"], self.outcome]
+        text = _text([self.run_key, self.champion_model_id, *found])
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """What the candidate was made of."""
+        return {name: self.record[name] for name in EVIDENCE}
+
+    def stands(self, entries: Sequence[Entry]) -> bool:
+        """Whether judging anew would only say the same, given the ledger.
+
+        One about a champion that could not be read does not: it may be readable by now.
+        """
+        if self.outcome == "promote":
+            return any(entry.run_key == self.run_key for entry in entries)
+        champion = entries[-1].model_id if entries else ""
+        return self.champion_model_id == champion and not self.record["scores"]["champion_error"]
 
 
 class Decisions:
@@ -68,6 +95,11 @@ class Decisions:
     def find(self, run_key: str) -> list[Decision]:
         """Every decision about a candidate, oldest first."""
         return [decision for decision in self._read()[0] if decision.run_key == run_key]
+
+    def settled(self, run_key: str, entries: Sequence[Entry]) -> Decision | None:
+        """The newest decision about a candidate that still stands, so that there is nothing to do."""
+        standing = [decision for decision in self.find(run_key) if decision.stands(entries)]
+        return standing[-1] if standing else None
 
     def record(self, decision: Decision) -> Decision:
         """Append a decision unless it is there; gives the one that stands.
@@ -87,18 +119,34 @@ class Decisions:
             except RaceLostError:  # another candidate was recorded meanwhile: look again
                 continue
             return decision
-        raise StoreError("STO028", "other runs kept writing decisions", path=str(self._table), fix="deploy again")
+        message, path = "other runs kept writing decisions", str(self._table)
+        raise StoreError("STO028", message, path=path, fix="deploy again")
 
     def _read(self) -> tuple[list[Decision], int]:
         info = self._engine.describe(self._table)
         if info is None:
             return [], 0
-        rows = self._engine.read(self._table, version=info.version).read_all().to_pylist()
-        found = [
-            Decision(row["run_key"], row["champion_model_id"], row["outcome"], json.loads(row["record"]), row["at"])
-            for row in rows
-        ]
+        stream = self._engine.read(self._table, version=info.version, columns=SCHEMA.names)
+        found = [_decision(row) for row in stream.read_all().to_pylist()]
         return sorted(found, key=lambda decision: decision.at), info.version
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - any values
+    """Values as JSON holds them: nan and the infinities, which it does not, are missing."""
+    if isinstance(value, dict):
+        return {name: plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _decision(row: dict[str, Any]) -> Decision:
+    record = json.loads(row["record"])
+    return Decision(row["run_key"], row["champion_model_id"], row["outcome"], record, row["at"])
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - any values
+    return json.dumps(plain(value), sort_keys=True, default=str)
 
 
 def _batch(decision: Decision) -> pa.Table:
@@ -108,6 +156,6 @@ def _batch(decision: Decision) -> pa.Table:
         "run_key": decision.run_key,
         "champion_model_id": decision.champion_model_id,
         "outcome": decision.outcome,
-        "record": json.dumps(decision.record, sort_keys=True, default=str),
+        "record": _text(decision.record),
     }
     return pa.Table.from_pylist([row], schema=SCHEMA)

@@ -5,29 +5,24 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
-from mlkit import document
-from mlkit.boundary import user_code
-from mlkit.data.contract import Contract
 from mlkit.data.frame import to_frame, to_target
 from mlkit.digest.fingerprint import lanes
 from mlkit.engines.base import TRAINING
 from mlkit.errors import MlkitError, StoreError
-from mlkit.frozen import FrozenConfig
 from mlkit.model.evaluation import score
-from mlkit.model.gate import Scores, Verdict, judge
+from mlkit.model.gate import Scores, judge
 from mlkit.model.predictions import Predictions, predict
-from mlkit.production.candidate import CONFIG_FILE
-from mlkit.production.decisions import Decision
+from mlkit.production.champion import champion_predictions, unseen_rows
+from mlkit.production.decisions import Decision, plain
 from mlkit.production.ledger import now
 from mlkit.production.report import StoredTable
-from mlkit.workspace import table_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from mlkit.production.build import Build
@@ -48,109 +43,120 @@ class Evaluation:
 
 
 def evaluate(build: Build, candidate: Candidate, stores: Stores, head: Entry | None) -> Evaluation:
-    """Predict the test rows, keep the predictions as a table, and score both models on the same rows."""
+    """Predict the test rows, keep the predictions as a table, and score both models on the same rows.
+
+    Raises:
+        StoreError: A store is away. Any other reason why the champion cannot be scored is the gate's.
+    """
     config, test = build.config, build.parts.test
     labels = to_target(test, config.contract, config.target)
-    predictions = predict(candidate.estimator, to_frame(test, config.contract, config.features), task=config.task)
-    stored = _publish(build, candidate, stores, predictions)
+    frame = to_frame(test, config.contract, config.features)
+    predictions = predict(candidate.estimator, frame, task=config.task)
+    stored = _publish(build, stores, predictions)
     if head is None:
         value = score(config.metric_spec, labels, predictions)
         return Evaluation(Scores(candidate=value, rows=len(labels), has_champion=False), stored)
-    return Evaluation(_against(head, build, stores, labels, predictions), stored)
+    return Evaluation(_compared(head, build, stores, labels, predictions), stored)
 
 
-def decide(build: Build, candidate: Candidate, evaluation: Evaluation, evidence: Mapping[str, Any], head: Entry | None) -> tuple[Verdict, Decision]:
-    """Judge, and make the record of it."""
+def decide(
+    build: Build,
+    candidate: Candidate,
+    evaluation: Evaluation,
+    head: Entry | None,
+    *,
+    tables: Mapping[str, StoredTable],
+    origin: Mapping[str, Any],
+) -> Decision:
+    """Judge, and make the record of it.
+
+    Args:
+        build: What the candidate was made of.
+        candidate: The model being judged.
+        evaluation: Scores and predictions.
+        head: The champion it was compared with.
+        tables: Its train and test tables.
+        origin: Where its config came from.
+    """
     config = build.config
-    verdict = judge(evaluation.scores, config.gate, direction=config.metric_spec.direction)
+    direction = config.metric_spec.direction
+    verdict = judge(evaluation.scores, config.gate, direction=direction)
     record = {
-        **evidence,
+        **{part: dataclasses.asdict(table) for part, table in tables.items()},
+        "predictions": dataclasses.asdict(evaluation.predictions),
+        "key": list(config.key),
+        "config_digest": config.digest,
+        "code": build.code,
+        "ingredients": build.ingredients,
+        "rules": build.rules,
+        "source": str(config.source),
+        "source_version": build.source_version,
+        "origin": dict(origin),
         "metric": config.metric,
-        "direction": config.metric_spec.direction,
+        "direction": direction,
         "gate": config.gate.model_dump(),
         "scores": dataclasses.asdict(evaluation.scores),
         "verdict": verdict.to_dict(),
         "candidate": {"model_id": candidate.model_id, "manifest_digest": candidate.manifest_digest},
         "champion": head.to_dict() if head else None,
     }
-    model_id = head.model_id if head else ""
-    return verdict, Decision(build.run_key, model_id, verdict.outcome, record, now())
+    return Decision(build.run_key, head.model_id if head else "", verdict.outcome, plain(record), now())
 
 
-def _publish(build: Build, candidate: Candidate, stores: Stores, predictions: Predictions) -> StoredTable:
-    """`test_predictions`: one row per test row with its key, label and prediction."""
+def _publish(build: Build, stores: Stores, predictions: Predictions) -> StoredTable:
+    """`test_predictions`: one row per test row with its key, label and prediction.
+
+    The model is named by its key, which follows from config and data, and not by MLflow's id, which is
+    drawn: so the same model trained anywhere gives the very same table.
+    """
     test, config = build.parts.test, build.config
-    if config.key:
-        identity = {name: test.column(name) for name in config.key}
-    else:
-        identity = {name: pa.array(lane) for name, lane in zip(ROW_COLUMNS, lanes(test), strict=True)}
+    names = config.key or ROW_COLUMNS
+    identity = [test.column(name) for name in config.key] or list(map(pa.array, lanes(test)))
     made = predictions.to_table()
     columns = {
-        **identity,
+        **dict(zip(names, identity, strict=True)),
         "label": test.column(config.target),
         **{name: made.column(name) for name in made.column_names},
-        "model_id": pa.array([candidate.model_id] * test.num_rows),
+        "model_key": pa.array([build.model_key] * test.num_rows, pa.string()),
     }
     prefix = f"{config.name}__test_predictions"
-    published = stores.engine.publish(TRAINING, prefix, pa.table(columns).to_reader())
-    return StoredTable(str(published.name), published.fingerprint, published.rows)
+    return StoredTable.of(stores.engine.publish(TRAINING, prefix, pa.table(columns).to_reader()))
 
 
-def _against(
+def _compared(
     head: Entry, build: Build, stores: Stores, labels: NDArray[Any], predictions: Predictions
 ) -> Scores:
-    """Both scores on the test rows that the champion was not trained on; a champion that cannot be read fails closed."""
-    metric, task = build.config.metric_spec, build.config.task
+    """Both scores on the test rows that the champion has not seen; if it has none, that is said."""
+    metric = build.config.metric_spec
     try:
-        unseen = ~_seen_by(head, build, stores)
-        champion = _champion_predictions(head, build, stores, unseen, task)
-        value = score(metric, labels[unseen], champion)
+        unseen = unseen_rows(head, build, stores)
+        if not unseen.any():
+            return Scores(
+                candidate=score(metric, labels, predictions),
+                rows=0,
+                excluded=len(labels),
+                has_champion=True,
+                champion_error="it was trained on every test row",
+            )
+        champion = champion_predictions(head, build, stores, rows=unseen)
+        champion_score = score(metric, labels[unseen], champion)
+    except StoreError:  # it may be back in a minute: nothing is decided
+        raise
     except MlkitError as exc:
         own = score(metric, labels, predictions)
-        return Scores(candidate=own, rows=len(labels), has_champion=True, champion_error=str(exc))
-    own = score(metric, labels[unseen], _only(predictions, unseen)) if unseen.any() else None
-    excluded = int((~unseen).sum())
+        return Scores(candidate=own, rows=len(labels), has_champion=True, champion_error=_sentence(exc))
     return Scores(
-        candidate=own,
-        champion=value if unseen.any() else None,
+        candidate=score(metric, labels[unseen], _only(predictions, unseen)),
+        champion=champion_score,
         rows=int(unseen.sum()),
-        excluded=excluded,
+        excluded=int((~unseen).sum()),
         has_champion=True,
-        champion_error="" if unseen.any() else "it was trained on every test row",
     )
 
 
-def _champion_predictions(
-    head: Entry, build: Build, stores: Stores, rows: NDArray[np.bool_], task: Any  # noqa: ANN401 - a task
-) -> Predictions:
-    folder = stores.registry.folder(head.model_id)
-    with user_code(f"champion v{head.to_version}", action="load"):
-        model = stores.registry.load(head.model_id, manifest_digest=head.manifest_digest)
-    path = folder / CONFIG_FILE
-    config = FrozenConfig.from_values(document.read(path), path=CONFIG_FILE)
-    names = config.features
-    contract = Contract(columns={name: config.contract.columns[name] for name in names})
-    missing = [name for name in names if name not in build.parts.test.column_names]
-    if missing:
-        raise StoreError("STO029", "the champion needs this feature, and the rows no longer have it", path=missing[0])
-    test = contract.cast(build.parts.test.select(list(names)).filter(pa.array(rows)))
-    return predict(model, to_frame(test, contract, names), task=task)
-
-
-def _seen_by(head: Entry, build: Build, stores: Stores) -> NDArray[np.bool_]:
-    """Which test rows the champion was trained on: by key if both have the same, else by whole row."""
-    test = build.parts.test
-    trained = stores.engine.read(table_name(head.evidence["train"]["table"])).read_all()
-    key = list(build.config.key)
-    columns = key if key and list(head.evidence["key"]) == key else None
-    if columns is None and set(trained.column_names) != set(test.column_names):
-        return np.zeros(test.num_rows, dtype=np.bool_)  # rows of other columns are other rows
-    return np.isin(_pairs(lanes(test, columns=columns)), _pairs(lanes(trained, columns=columns)))
-
-
-def _pairs(both: NDArray[np.int64]) -> NDArray[Any]:
-    """Both lanes of each row as one value that compares whole."""
-    return np.ascontiguousarray(both.T).view([("a", np.int64), ("b", np.int64)]).reshape(-1)
+def _sentence(error: MlkitError) -> str:
+    place = f"{error.path}: " if error.path else ""
+    return f"{place}{error.message}{f'; {error.fix}' if error.fix else ''} [{error.code}]"
 
 
 def _only(predictions: Predictions, rows: NDArray[np.bool_]) -> Predictions:

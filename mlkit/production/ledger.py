@@ -29,7 +29,10 @@ SCHEMA = pa.schema(
         pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),
         *(
             pa.field(name, pa.string(), nullable=False)
-            for name in ("kind", "actor", "reason", "model_id", "run_id", "manifest_digest", "run_key", "model_key", "evidence")
+            for name in (
+                *("kind", "actor", "reason", "model_id", "run_id"),
+                *("manifest_digest", "run_key", "model_key", "evidence"),
+            )
         ),
         pa.field("from_version", pa.int64(), nullable=True),
         pa.field("to_version", pa.int64(), nullable=False),
@@ -124,14 +127,17 @@ class Ledger:
         info = self._engine.describe(self._table)
         if info is None:
             return [], 0
-        rows = self._engine.read(self._table, version=info.version).read_all().to_pylist()
+        rows = self._engine.read(self._table, version=info.version, columns=SCHEMA.names).read_all().to_pylist()
         entries = [Entry(**{**row, "evidence": json.loads(row["evidence"])}) for row in rows]
         return sorted(entries, key=lambda entry: entry.seq), info.version
 
 
 def actor() -> str:
     """Who runs this, for the record."""
-    return getpass.getuser()
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):  # a container whose user has no name
+        return "unknown"
 
 
 def now() -> datetime.datetime:
@@ -147,4 +153,5 @@ def _batch(entry: Entry) -> pa.Table:
 
 def _lost(winner: Entry | None) -> RaceLostError:
     what = f"v{winner.to_version} was promoted meanwhile by {winner.actor}" if winner else "the ledger moved"
-    return RaceLostError("STO021", f"{what}; this run changed nothing", path="champion", fix="deploy again to be judged against it")
+    fix = "deploy again to be judged against it"
+    return RaceLostError("STO021", f"{what}; this run changed nothing", path="champion", fix=fix)

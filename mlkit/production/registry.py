@@ -11,6 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import mlflow.artifacts
 from mlflow.exceptions import MlflowException
@@ -33,6 +35,7 @@ MODEL_KEY = "mlkit_model_key"
 MANIFEST_TAG = "mlkit_manifest"
 MODEL_ID = "mlkit_model_id"
 READY_SECONDS = 300
+_PAGE = 1000
 _POLL_SECONDS = 1.0
 _EXISTS = "RESOURCE_ALREADY_EXISTS"
 _MISSING = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
@@ -107,8 +110,9 @@ class Registry:
         with translated("fetch a model"):
             location = self._tracking.client.get_logged_model(model_id).artifact_location
             if location.startswith("file:"):
-                return Path(mlflow.artifacts.download_artifacts(artifact_uri=location))
-            return Path(mlflow.artifacts.download_artifacts(artifact_uri=location, dst_path=tempfile.mkdtemp()))
+                return Path(url2pathname(urlsplit(location).path))
+            kept = tempfile.mkdtemp(prefix="mlkit-model-")
+            return Path(mlflow.artifacts.download_artifacts(artifact_uri=location, dst_path=kept))
 
     def load(self, model_id: str, *, manifest_digest: str) -> Any:  # noqa: ANN401 - any estimator
         """The estimator of a logged model, after checking every file of it."""
@@ -119,7 +123,7 @@ class Registry:
         verify_manifest(self.folder(model_id), manifest_digest=manifest_digest)
 
     def register(self, model_id: str, *, run_id: str, run_key: str, tags: Mapping[str, str]) -> ModelVersion:
-        """Register a logged model once: a version of the same run key is found again.
+        """Register a logged model once: its version of the same run key is found again.
 
         Raises:
             IntegrityError: The files are not those of the manifest.
@@ -127,49 +131,62 @@ class Registry:
         """
         manifest = tags[MANIFEST_TAG]
         self.verify(model_id, manifest_digest=manifest)
-        client = self._tracking.client
-        version = next((found for found in self.versions() if found.tags.get(RUN_KEY) == run_key), None)
-        if version is None:
-            self._ensure_model()
-            with translated("register a version"):
-                source = client.get_logged_model(model_id).artifact_location
-                all_tags = {**tags, RUN_KEY: run_key, MODEL_ID: model_id}
-                native = client.create_model_version(self._name, source, run_id=run_id, tags=all_tags)
-            version = _version(self._await_ready(native))
-        self.verify(version.model_id, manifest_digest=version.manifest_digest)
+        wanted = {RUN_KEY: run_key, MODEL_ID: model_id}
+        known = (native for native in self._natives() if wanted.items() <= dict(native.tags).items())
+        native = next(known, None) or self._create_version(model_id, run_id, {**tags, **wanted})
+        version = _version(self._await_ready(native))
+        self.verify(model_id, manifest_digest=manifest)
         return version
 
     def versions(self) -> list[ModelVersion]:
         """All versions, oldest first."""
-        with translated("list versions"):
-            found = self._tracking.client.search_model_versions(f"name = '{self._name}'", max_results=1000)
-        return sorted((_version(native) for native in found), key=lambda version: version.version)
+        return sorted(map(_version, self._natives()), key=lambda version: version.version)
 
     def version(self, number: int) -> ModelVersion | None:
         """One version by number; None if there is none."""
         return next((found for found in self.versions() if found.version == number), None)
 
-    def alias(self) -> int | None:
-        """The version that the alias points at."""
-        try:
-            found = self._tracking.client.get_model_version_by_alias(self._name, ALIAS)
-        except MlflowException as exc:
-            if exc.error_code in _MISSING:
-                return None
-            raise StoreError("STO020", f"MLflow refused to read the alias: {exc.error_code}", path=ALIAS) from exc
-        return int(found.version)
+    def champion(self) -> ModelVersion | None:
+        """The version that the alias points at; None if it points at none."""
+        with translated("read the alias"):
+            try:
+                return _version(self._tracking.client.get_model_version_by_alias(self._name, ALIAS))
+            except MlflowException as exc:
+                if exc.error_code in _MISSING:
+                    return None
+                raise
 
     def point_alias(self, version: int) -> None:
         """Point the alias at a version."""
         with translated("move the alias"):
-            self._tracking.client.set_registered_model_alias(self._name, ALIAS, str(version))
+            try:
+                self._tracking.client.set_registered_model_alias(self._name, ALIAS, str(version))
+            except MlflowException:  # two that set it for the first time break each other on sqlite
+                self._tracking.client.set_registered_model_alias(self._name, ALIAS, str(version))
 
-    def _ensure_model(self) -> None:
-        try:
-            self._tracking.client.create_registered_model(self._name)
-        except MlflowException as exc:
-            if exc.error_code != _EXISTS:
-                raise StoreError("STO020", f"MLflow refused to make the model: {exc.error_code}", path=self._name) from exc
+    def _natives(self) -> list[NativeVersion]:
+        found: list[NativeVersion] = []
+        token: str | None = None
+        with translated("list versions"):
+            while True:
+                page = self._tracking.client.search_model_versions(f"name = '{self._name}'", _PAGE, None, token)
+                found.extend(page)
+                token = page.token
+                if not token:
+                    return found
+
+    def _create_version(self, model_id: str, run_id: str, tags: Mapping[str, str]) -> NativeVersion:
+        client = self._tracking.client
+        with translated("register a version"):
+            try:
+                client.create_registered_model(self._name)
+            except MlflowException as exc:
+                if exc.error_code != _EXISTS:
+                    raise
+            source = client.get_logged_model(model_id).artifact_location
+            return client.create_model_version(
+                self._name, source, run_id=run_id, tags=dict(tags), model_id=model_id, await_creation_for=0
+            )
 
     def _await_ready(self, native: NativeVersion) -> NativeVersion:
         deadline = time.monotonic() + READY_SECONDS

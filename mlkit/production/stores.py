@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mlkit.console import say
+from mlkit.errors import IntegrityError
 from mlkit.production.decisions import Decisions
 from mlkit.production.ledger import Ledger
 from mlkit.production.registry import Registry
@@ -56,9 +57,39 @@ class Stores:
         return Decisions(self.engine, self.project)
 
     def reconciled_head(self) -> Entry | None:
-        """The ledger's head, after pointing the alias at it if a killed run or a hand left it elsewhere."""
+        """The ledger's head, after pointing the alias at it if a killed run or a hand left it elsewhere.
+
+        Raises:
+            IntegrityError: The registry does not hold the model that the ledger names.
+        """
         head = self.ledger.head()
-        if head is not None and self.registry.alias() != head.to_version:
+        shown = self.registry.champion() if head else None
+        if head is None or (shown and (shown.version, shown.model_id) == (head.to_version, head.model_id)):
+            return head
+        say(f"the alias is not at v{head.to_version}, which the ledger names; it is moved there")
+        return self.show_head(head)
+
+    def show_head(self, head: Entry) -> Entry:
+        """Point the alias at the ledger's head, also if that moves on meanwhile; gives the head.
+
+        Whoever moves the ledger moves the alias too. Without the second look, the slower of two runs
+        would leave it at the version that has been replaced.
+
+        Raises:
+            IntegrityError: The registry does not hold the model that the ledger names.
+        """
+        while True:
+            self._check_registered(head)
             self.registry.point_alias(head.to_version)
-            say(f"the alias was not at v{head.to_version}, which the ledger names; it is now")
-        return head
+            newest = self.ledger.head()
+            if newest is None or newest.seq == head.seq:
+                return head
+            head = newest
+
+    def _check_registered(self, head: Entry) -> None:
+        found = self.registry.version(head.to_version)
+        if found is None or found.model_id != head.model_id:
+            state = "no such version" if found is None else f"{found.model_id} under that number"
+            message = f"the ledger says that v{head.to_version} is {head.model_id}; the registry has {state}"
+            fix = "restore the registry from its backup, or make another version the champion: mlkit rollback"
+            raise IntegrityError("INT030", message, path=self.project, fix=fix)

@@ -2,15 +2,22 @@
 
 The format is always explicit. `skops` may hold only types of an allow-list kept here, never one read
 from the artifact; anything else needs `cloudpickle`, said in the frozen config. Every file of a folder
-is listed with its sha256 in a manifest; a folder is read only after it equals its manifest.
+is listed with its sha256 in a manifest; a folder is read only after it equals its manifest, and the
+user's code that travels in it is imported from there, whatever the working tree has become since.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib
 import inspect
 import json
+import shutil
+import sys
+import tempfile
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import cloudpickle
@@ -23,17 +30,30 @@ from mlkit.errors import ConfigError, IntegrityError, SecurityError
 from mlkit.tracking.store import translated
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pandas as pd
+    from mlflow.types.schema import TensorSpec
 
 Serialization = Literal["skops", "cloudpickle"]
 
 MANIFEST = "mlkit_manifest.json"
+CODE = "code"  # where MLflow puts what an estimator imports
+_FIX = "restore it from a backup, or make another version the champion: mlkit rollback"
+
 _ALLOWED = ("sklearn.", "numpy.", "scipy.", "xgboost.", "lightgbm.", "catboost.", "_loss.")
+# Parts of these libraries that read files, or run text as a program.
+_REFUSED = frozenset(
+    {
+        *("_joblib", "_testing", "conftest", "datasets", "distutils", "externals", "f2py", "io"),
+        *("testing", "tests", "fromfile", "fromregex", "genfromtxt", "load", "loadtxt", "memmap"),
+        *("save", "savetxt", "savez", "savez_compressed"),
+    }
+)
 _FILES = {"skops": "model.skops", "cloudpickle": "model.pkl"}
 _MLFLOW_TYPES = {"bool": "boolean", "int64": "long", "float64": "double", "object": "string"}
+# What skops raises for an object that it cannot represent.
+_UNPACKABLE = (TypeError, ValueError, AttributeError, NotImplementedError)
 
 
 def choose_serialization(estimator: object) -> Serialization:
@@ -42,7 +62,7 @@ def choose_serialization(estimator: object) -> Serialization:
         return "cloudpickle"
     try:
         return "cloudpickle" if _foreign(_untrusted(skops.io.dumps(estimator))) else "skops"
-    except (TypeError, ValueError, AttributeError, NotImplementedError):  # skops cannot represent it
+    except _UNPACKABLE:
         return "cloudpickle"
 
 
@@ -54,7 +74,7 @@ def save_model(
     example: pd.DataFrame,
     output: str,
     requirements: Sequence[str],
-    code: Sequence[str] = (),
+    code: Mapping[str, Path] | None = None,
     extra: Mapping[str, str] | None = None,
 ) -> str:
     """Write an MLflow model folder with a manifest.
@@ -66,7 +86,7 @@ def save_model(
         example: A few input rows; also gives the signature.
         output: Numpy kind of the predictions: ``f``, ``i``, ``b`` or ``O``.
         requirements: Pinned requirements, never inferred.
-        code: Paths of the user's modules that the estimator needs.
+        code: The user's files that the estimator imports, by their path below the import root.
         extra: Further text files by name, under the same manifest.
 
     Returns:
@@ -74,12 +94,13 @@ def save_model(
 
     Raises:
         SecurityError: `skops` would have to hold a type that is not on the allow-list.
-        ConfigError: This MLflow cannot write skops.
+        ConfigError: This MLflow, or skops itself, cannot write the estimator as skops.
+        StoreError: The disk is full.
     """
     arguments: dict[str, Any] = {"serialization_format": serialization}
     if serialization == "skops":
-        arguments["skops_trusted_types"] = _checked_types(skops.io.dumps(estimator))
-    with translated("write a model"), warnings.catch_warnings():
+        arguments["skops_trusted_types"] = _packable_types(estimator)
+    with translated("write a model"), warnings.catch_warnings(), _staged(code or {}) as paths:
         warnings.simplefilter("ignore")  # advice on pickle, which the config has settled
         mlflow.sklearn.save_model(
             estimator,
@@ -87,12 +108,12 @@ def save_model(
             signature=_signature(example, output),
             input_example=example,
             pip_requirements=list(requirements),
-            code_paths=list(code) or None,
+            code_paths=paths or None,
             **arguments,
         )
-    for name, text in (extra or {}).items():
-        (folder / name).write_text(text, encoding="utf-8")
-    return _write_manifest(folder)
+        for name, text in (extra or {}).items():
+            (folder / name).write_text(text, encoding="utf-8")
+        return _write_manifest(folder)
 
 
 def load_model(folder: Path, *, manifest_digest: str) -> Any:  # noqa: ANN401 - any estimator
@@ -101,13 +122,16 @@ def load_model(folder: Path, *, manifest_digest: str) -> Any:  # noqa: ANN401 - 
     Raises:
         IntegrityError: A file is missing, added or changed, or the manifest is another one.
         SecurityError: The file holds a type that is not on the allow-list.
+        StoreError: The files cannot be read.
     """
     verify_manifest(folder, manifest_digest=manifest_digest)
-    packed = folder / _FILES["skops"]
-    if packed.exists():
-        return skops.io.load(packed, trusted=_checked_types(packed.read_bytes()))
-    with (folder / _FILES["cloudpickle"]).open("rb") as file:
-        return cloudpickle.load(file)  # noqa: S301 - only after the manifest that our runner recorded matched
+    with translated("read a model"):
+        name = next(name for name in _FILES.values() if (folder / name).is_file())
+        packed = (folder / name).read_bytes()
+    if name == _FILES["skops"]:
+        return skops.io.loads(packed, trusted=_checked_types(packed))
+    with _carried_code(folder / CODE):
+        return cloudpickle.loads(packed)
 
 
 def verify_manifest(folder: Path, *, manifest_digest: str) -> None:
@@ -115,23 +139,67 @@ def verify_manifest(folder: Path, *, manifest_digest: str) -> None:
 
     Raises:
         IntegrityError: Any difference, named.
+        StoreError: The files cannot be read.
     """
     path = folder / MANIFEST
-    if not path.is_file():
-        raise IntegrityError("INT020", "the model has no manifest", path=MANIFEST, fix="deploy again")
-    if _sha256(path) != manifest_digest:
-        raise IntegrityError("INT021", "the manifest is not the one recorded", path=MANIFEST, fix="deploy again")
-    recorded = json.loads(path.read_text())["files"]
-    found = _listing(folder)
+    with translated("read a model"):
+        if not path.is_file():
+            raise IntegrityError("INT020", "the model has no manifest", path=MANIFEST, fix=_FIX)
+        if _sha256(path) != manifest_digest:
+            raise IntegrityError("INT021", "the manifest is not the one recorded", path=MANIFEST, fix=_FIX)
+        recorded = json.loads(path.read_text(encoding="utf-8"))["files"]
+        found = _listing(folder)
     for name in sorted(recorded.keys() | found.keys()):
         if recorded.get(name) != found.get(name):
             state = "missing" if name not in found else "not listed" if name not in recorded else "changed"
-            raise IntegrityError("INT022", f"this file of the model is {state}", path=name, fix="deploy again")
+            raise IntegrityError("INT022", f"this file of the model is {state}", path=name, fix=_FIX)
+
+
+@contextlib.contextmanager
+def _staged(code: Mapping[str, Path]) -> Iterator[list[str]]:
+    """Top-level modules and packages made of these files alone: MLflow copies whole folders."""
+    with tempfile.TemporaryDirectory(prefix="mlkit-code-") as name:
+        stage = Path(name)
+        for path, file in code.items():
+            (stage / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, stage / path)
+        yield sorted(str(top) for top in stage.iterdir())
+
+
+@contextlib.contextmanager
+def _carried_code(code: Path) -> Iterator[None]:
+    """Import the modules that a model brought along from its own folder, for as long as this lasts.
+
+    Compiled files are neither read, for no manifest lists them, nor written.
+    """
+    if not code.is_dir():
+        yield
+        return
+    names = {path.name.removesuffix(".py") for path in code.iterdir()}
+    working_tree = _taken_out(names)
+    before = sys.pycache_prefix, sys.dont_write_bytecode
+    sys.pycache_prefix, sys.dont_write_bytecode = str(code / "nowhere"), True
+    sys.path.insert(0, str(code))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(code))
+        sys.pycache_prefix, sys.dont_write_bytecode = before
+        _taken_out(names)
+        sys.modules.update(working_tree)
+
+
+def _taken_out(names: set[str]) -> dict[str, Any]:
+    """Remove modules, and those inside them, from the loaded ones; gives what was removed."""
+    inside = [name for name in sys.modules if name.partition(".")[0] in names]
+    return {name: sys.modules.pop(name) for name in inside}
 
 
 def _write_manifest(folder: Path) -> str:
     path = folder / MANIFEST
-    path.write_text(json.dumps({"version": 1, "files": _listing(folder)}, indent=1, sort_keys=True))
+    text = json.dumps({"version": 1, "files": _listing(folder)}, indent=1, sort_keys=True)
+    path.write_text(text, encoding="utf-8")
     return _sha256(path)
 
 
@@ -141,7 +209,8 @@ def _listing(folder: Path) -> dict[str, dict[str, Any]]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
-            raise IntegrityError("INT023", "a model holds no links", path=name, fix="deploy again")
+            raise IntegrityError("INT023", "a model holds no links", path=name, fix=_FIX)
+        # Whoever serves a model from its folder leaves compiled files there; they are never used here.
         if path.is_file() and name != MANIFEST and "__pycache__" not in path.parts:
             files[name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
     return files
@@ -154,7 +223,9 @@ def _sha256(path: Path) -> str:
 
 def _signature(example: pd.DataFrame, output: str) -> ModelSignature:
     """MLflow's signature from dtypes alone; number columns may be missing, as NaN."""
-    inputs = [ColSpec(_mlflow_type(example[name]), name, required=True) for name in example.columns]
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec(_mlflow_type(example[name]), name, required=True) for name in example.columns
+    ]
     outputs = {"f": "double", "i": "long", "b": "boolean"}.get(output, "string")
     return ModelSignature(Schema(inputs), Schema([ColSpec(outputs)]))
 
@@ -170,24 +241,33 @@ def _mlflow_has_skops() -> bool:
     return "skops_trusted_types" in inspect.signature(mlflow.sklearn.save_model).parameters
 
 
+def _packable_types(estimator: object) -> list[str]:
+    """Types of an estimator that skops shall hold, all of them allowed."""
+    if not _mlflow_has_skops():
+        fix = "install mlflow >= 3.10, or set serialization: cloudpickle"
+        raise ConfigError("CFG031", "this MLflow cannot write skops", path="serialization", fix=fix)
+    try:
+        packed = skops.io.dumps(estimator)
+    except _UNPACKABLE as exc:
+        message = f"skops cannot hold this {type(estimator).__name__}"
+        fix = "set serialization: cloudpickle"
+        raise ConfigError("CFG031", message, path="serialization", fix=fix) from exc
+    return _checked_types(packed)
+
+
 def _untrusted(packed: bytes) -> list[str]:
     return list(skops.io.get_untrusted_types(data=packed))
 
 
 def _foreign(types: Sequence[str]) -> list[str]:
-    return [name for name in types if not name.startswith(_ALLOWED)]
+    return [name for name in types if not name.startswith(_ALLOWED) or _REFUSED.intersection(name.split("."))]
 
 
 def _checked_types(packed: bytes) -> list[str]:
-    if not _mlflow_has_skops():
-        fix = "install mlflow >= 3.10, or set model.serialization: cloudpickle"
-        raise ConfigError("CFG031", "this MLflow cannot write skops", path="model.serialization", fix=fix)
+    """Types beyond those that skops trusts itself, if all of them are allowed."""
     types = _untrusted(packed)
     if foreign := _foreign(types):
-        raise SecurityError(
-            "SEC007",
-            f"skops may not hold {', '.join(foreign[:3])}",
-            path="model.serialization",
-            fix="set model.serialization: cloudpickle, if you trust this code",
-        )
+        message = f"skops may not hold {', '.join(foreign[:3])}"
+        fix = "set serialization: cloudpickle, if you trust this code"
+        raise SecurityError("SEC007", message, path="serialization", fix=fix)
     return types

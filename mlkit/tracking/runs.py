@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
     from mlflow.tracking import MlflowClient
 
     from mlkit.workspace import Workspace
@@ -75,20 +75,22 @@ class Tracking:
         Raises:
             StoreError: Somebody deleted it in MLflow (STO030), where its name stays taken.
         """
-        location = f"{self._workspace.artifacts}/{name}"
         with translated(f"open the experiment {name}"):
-            found = self.client.get_experiment_by_name(name)
-            if found is None:
-                try:
-                    return str(self.client.create_experiment(name, artifact_location=location))
-                except MlflowException:
-                    found = self.client.get_experiment_by_name(name)  # somebody made it meanwhile
-                    if found is None:
-                        raise
+            found = self.client.get_experiment_by_name(name) or self._made_experiment(name)
         if found.lifecycle_stage != LifecycleStage.ACTIVE:
             fix = f"restore it: mlflow experiments restore --experiment-id {found.experiment_id}"
             raise StoreError("STO030", "the experiment was deleted in MLflow", path=name, fix=fix)
         return str(found.experiment_id)
+
+    def _made_experiment(self, name: str) -> Experiment:
+        location = f"{self._workspace.artifacts}/{name}"
+        try:
+            return self.client.get_experiment(self.client.create_experiment(name, artifact_location=location))
+        except MlflowException:
+            meanwhile = self.client.get_experiment_by_name(name)  # made by somebody else
+            if meanwhile is None:
+                raise
+            return meanwhile
 
     def start(self, experiment: str, name: str, *, tags: Mapping[str, str], parent: str | None = None) -> str:
         """Create a run and give its id; `parent` makes it a child of that run."""

@@ -21,7 +21,7 @@ from tests.digest.tables import FLAT, FLAT_KINDS, NAMES, TEXT, Columns, columns
 if TYPE_CHECKING:
     import random
 
-quick = settings(deadline=None, max_examples=60)
+quick = settings(deadline=None, max_examples=40)
 
 
 def state_of(table: pa.Table) -> State:
@@ -32,7 +32,7 @@ def state_of(table: pa.Table) -> State:
     return accumulator.state
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(columns())
 def test_agrees_with_the_oracle(data: Columns) -> None:
     """Every type, nested ones too, digests as the rules say when followed one value at a time."""
