@@ -45,10 +45,10 @@ docs: .venv/dev.stamp ## the documentation, into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lowest: .venv-lowest/test.stamp ## the quick tests, oldest supported versions
-	$(LOWEST)/python -m pytest -n $(WORKERS) --dist loadscope -m 'not newest_only and not slow and not bench' $(ARGS)
+	$(LOWEST)/python -m pytest -n $(WORKERS) --dist loadscope -m 'not newest_only and not slow' $(ARGS)
 
 bench: .venv/dev.stamp ## the measurements
-	$(BIN)/python -m pytest -p no:xdist -m bench -s $(ARGS)
+	for script in tests/benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit; done
 
 # Newest versions of everything, tried in a fresh environment; review the change, then `make test check`.
 pins: ## write constraints/dev.txt anew

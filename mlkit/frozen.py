@@ -33,8 +33,8 @@ FORMAT: Literal[1] = 1
 FOLDER = "models"
 _EXACT_BELOW = 2**53  # where every whole float64 is one int
 _PIN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*==[A-Za-z0-9.+!_-]+")
-_GROUND = frozenset({"numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "joblib", "skops", "cloudpickle"})
-"""Pinned for every model, so that their pins say nothing about what a config may name."""
+GROUND = frozenset({"numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "joblib", "skops", "cloudpickle"})
+"""Below every model: it follows from their versions, and their pins say nothing of what a config may name."""
 _HEADER = """\
 Frozen by mlkit: this file and the content of the data decide the model.
 Edit it like code, in a pull request; `mlkit plan {name}` says what an edit would do."""
@@ -73,7 +73,7 @@ class Environment(Spec):
     @property
     def packages(self) -> list[str]:
         """Import names of the pinned distributions that a config may name estimators of."""
-        return modules_of(self.pins.keys() - _GROUND - {"python"})
+        return modules_of(self.pins.keys() - GROUND - {"python"})
 
 
 class FrozenConfig(Spec):

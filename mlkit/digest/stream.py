@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlkit.digest.pandas_table import to_table
-from mlkit.digest.schema import positions_of, unsupported
-from mlkit.errors import DataError, UnsupportedTypeError
+from mlkit.digest.polars_stream import to_stream
+from mlkit.digest.schema import positions_of
+from mlkit.errors import UnsupportedTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,10 +39,10 @@ def open_stream(data: Any, *, columns: Sequence[str] | None = None) -> pa.Record
     if isinstance(data, pa.RecordBatch):
         data = pa.Table.from_batches([data])
     if isinstance(data, pa.Table):
-        return _chosen(data, data.column_names, wanted).to_reader()
+        table = data if wanted is None else data.select(positions_of(data.column_names, wanted))
+        return table.to_reader()
     if _is_frame(data, "polars"):
-        data = _polars_frame(data, wanted)
-        wanted = None
+        return to_stream(data, wanted)
     return _chosen_batches(_imported(data), wanted)
 
 
@@ -49,32 +50,6 @@ def _is_frame(data: Any, library: str) -> bool:  # noqa: ANN401 - whatever a use
     """Whether `data` is a frame of `library`, which is loaded if somebody made such a frame."""
     module = sys.modules.get(library)
     return module is not None and isinstance(data, module.DataFrame)
-
-
-def _chosen(data: Any, names: Sequence[str], columns: Sequence[str] | None) -> Any:  # noqa: ANN401 - table or batch
-    return data if columns is None else data.select(positions_of(names, columns))
-
-
-def _polars_frame(frame: Any, columns: Sequence[str] | None) -> Any:  # noqa: ANN401 - Polars is not imported
-    if columns is not None:
-        frame = frame[:, positions_of(frame.columns, columns)]
-    for name, kind in frame.schema.items():
-        _check_polars(kind, name)
-    return frame
-
-
-def _check_polars(kind: Any, path: str) -> None:  # noqa: ANN401 - as `_polars_frame`
-    """Refuse what Polars exports as addresses of memory, or what makes it end the process."""
-    if "\0" in path:
-        raise DataError(
-            "DAT018", "expected a name without NUL characters", path=path, fix="rename the column"
-        )
-    if kind == sys.modules["polars"].Object:
-        raise unsupported("Python objects", path)
-    if getattr(kind, "inner", None) is not None:
-        _check_polars(kind.inner, f"{path}[]")
-    for field in getattr(kind, "fields", ()):
-        _check_polars(field.dtype, f"{path}.{field.name}")
 
 
 def _imported(data: Any) -> pa.RecordBatchReader:  # noqa: ANN401 - whatever a user brings
@@ -91,21 +66,9 @@ def _imported(data: Any) -> pa.RecordBatchReader:  # noqa: ANN401 - whatever a u
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as exc:
         raise UnsupportedTypeError(
             "DAT021",
-            f"expected columns of types that Arrow holds, found others in this {type(data).__name__}",
-            path=_culprit(data),
-            fix="cast 128-bit integers and other rare types; make a series a frame first",
+            f"expected columns of types that Arrow holds, found a {type(data).__name__} without",
+            fix="make a series or an array a frame first; cast columns of rare types",
         ) from exc
-
-
-def _culprit(data: Any) -> str:  # noqa: ANN401 - as `_imported`
-    """The column of a Polars frame that Arrow does not take; empty if that cannot be told."""
-    if _is_frame(data, "polars"):
-        for name in data.columns:
-            try:
-                pa.RecordBatchReader.from_stream(data.select(name))
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-                return str(name)
-    return ""
 
 
 def _chosen_batches(reader: pa.RecordBatchReader, columns: Sequence[str] | None) -> pa.RecordBatchReader:

@@ -24,7 +24,6 @@ SEEDS: Words = np.array([-5252525462095825812, -7001672635703045582], np.int64).
 """Where lane 0 and lane 1 start: the hash of the lane's number from seed 42, shape (2,)."""
 
 _STRIPE_BYTES = 32
-_STRIPE_ROWS = 4 * 1024
 _LIBRARY_FROM_BYTES = 512
 _FEW_STRINGS = 512
 _FEW_CHAINS = 32
@@ -218,15 +217,7 @@ def _stripes(text: _Text, rows: Positions, lengths: Positions) -> Words:
     """Hashes of the whole 32-byte stripes of strings that have at least one, shape (2, n)."""
     counts = (lengths >> 5).astype(np.uint8)
     order = np.argsort(~counts, kind="stable")
-    merged = np.empty((2, rows.size), np.uint64)
-    for first in range(0, rows.size, _STRIPE_ROWS):
-        part = order[first : first + _STRIPE_ROWS]
-        merged[:, part] = _merge(_striped(text, rows.take(part), counts.take(part)))
-    return merged
-
-
-def _striped(text: _Text, rows: Positions, counts: npt.NDArray[np.uint8]) -> Words:
-    """The four running columns of each lane, (2, 4, n), after the stripes of strings, longest first."""
+    rows, counts = rows.take(order), counts.take(order)
     columns = np.repeat(_stripe_seeds()[:, :, None], rows.size, axis=2)
     spare = np.empty_like(columns)
     for number in range(int(counts[0])):
@@ -237,7 +228,9 @@ def _striped(text: _Text, rows: Positions, counts: npt.NDArray[np.uint8]) -> Wor
         running += words
         _rotate(running, spare[:, :, :active], 31)
         running *= _P1
-    return columns
+    merged = np.empty((2, rows.size), np.uint64)
+    merged[:, order] = _merge(columns)
+    return merged
 
 
 def _stripe_seeds() -> Words:

@@ -164,5 +164,3 @@ class Engine(Protocol):
     def tables(self, schema: str, *, prefix: str = "") -> list[TableName]:
         """Tables of a schema whose name starts with `prefix`, in name order."""
         ...
-
-

@@ -79,6 +79,19 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
+def check_nulls(batch: pa.RecordBatch) -> None:
+    """Refuse missing values in a column that is declared not null.
+
+    Raises:
+        DataError: DAT061, with the column.
+    """
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        if not field.nullable and column.null_count:
+            fix = "fill them in, drop these rows, or declare the column nullable"
+            found = f"expected no missing value, found {column.null_count} in one batch of rows"
+            raise DataError("DAT061", found, path=field.name, fix=fix)
+
+
 def check_match(found: pa.Schema, expected: pa.Schema) -> None:
     """Refuse rows whose columns differ from those of the table they go to; the order may differ.
 

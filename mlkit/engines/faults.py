@@ -108,8 +108,7 @@ def reading(file: Path) -> Iterator[None]:
 def _condition_broken(count: str, what: str) -> DataError:
     return DataError(
         "DAT061",
-        f"{count} rows break a condition of the table (a constraint, or a column without nulls); "
-        "nothing was written",
+        f"{count} rows break a condition of the table; nothing was written",
         path=what,
         fix="correct or leave out these rows",
     )

@@ -15,7 +15,7 @@ import contextlib
 import dataclasses
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from deltalake import (
@@ -135,7 +135,7 @@ class LocalEngine:
             schema = _schema(delta)
             cols.check_match(rows.schema, schema)
             with self._racing(table, expected_version):
-                _write(delta, rows.stream(schema), _changed_properties(delta))
+                _write(delta, rows.stream(schema), _changed_properties(delta, self._folder(table)))
             failpoint("append.written")
             return self._harden(table, delta)
 
@@ -161,8 +161,9 @@ class LocalEngine:
             cols.check_match(rows.schema, schema)
             incoming = rows.stream(schema).read_all()
             cols.check_key(incoming, key)
+            current = {**_changed_properties(delta, self._folder(table)), **(properties or {})}
             with self._racing(table, expected_version):
-                _upsert(delta, incoming, key, {**_changed_properties(delta), **(properties or {})})
+                _upsert(delta, incoming, key, current)
             failpoint("merge.written")
             return self._harden(table, delta)
 
@@ -192,7 +193,7 @@ class LocalEngine:
                 version=delta.version(),
                 rows=_row_count(delta, folder),
                 schema=_schema(delta),
-                properties={**_first_properties(delta), **_changed_properties(delta)},
+                properties={**_first_properties(delta), **_changed_properties(delta, folder)},
             )
 
     def tables(self, schema: str, *, prefix: str = "") -> list[TableName]:
@@ -335,7 +336,9 @@ def _upsert(delta: DeltaTable, rows: pa.Table, key: Sequence[str], properties: M
         commit_properties=_once(properties),
         post_commithook_properties=_no_hooks(),
     )
-    merger.when_matched_update_all().when_not_matched_insert_all().execute()
+    # `when_matched_update_all` breaks on a name with a backtick
+    values = {f"old.{_quoted(name)}": f"new.{_quoted(name)}" for name in rows.column_names}
+    merger.when_matched_update(values).when_not_matched_insert(values).execute()
 
 
 def _quoted(name: str) -> str:
@@ -435,14 +438,29 @@ def _first_properties(delta: DeltaTable) -> dict[str, str]:
     return {key.removeprefix(_PREFIX): text for key, text in texts if key.startswith(_PREFIX)}
 
 
-def _changed_properties(delta: DeltaTable) -> dict[str, str]:
-    """Properties that changed since: those of the newest commit that is ours, usually the last one."""
-    for depth in (1, None):
-        for commit in delta.history(depth):
-            if _CHANGED in commit:
-                changed: dict[str, str] = json.loads(commit[_CHANGED])
+def _changed_properties(delta: DeltaTable, folder: Path) -> dict[str, str]:
+    """Properties that changed since: those of the newest commit of ours, usually the last of all.
+
+    `DeltaTable.history` says the same, but is silently empty below a folder with a # in its name.
+    """
+    for version in range(delta.version(), -1, -1):
+        for action in _actions(folder, version):
+            record = action.get("commitInfo", {}).get(_CHANGED)
+            if record is not None:
+                changed: dict[str, str] = json.loads(record)
                 return changed
     return {}
+
+
+def _actions(folder: Path, version: int) -> list[dict[str, Any]]:
+    """What the log says of one commit; nothing where another tool has thrown old entries away."""
+    entry = _entry(folder, version)
+    lines = entry.read_text(encoding="utf-8").splitlines() if entry.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def _entry(folder: Path, version: int) -> Path:
+    return folder / _LOG / f"{version:020}.json"
 
 
 def _check_replaceable(delta: DeltaTable, table: TableName) -> None:
@@ -477,12 +495,10 @@ def _check_staged(folder: Path, schema: pa.Schema, digest: Accumulator) -> None:
 
 def _flush_commit(folder: Path, version: int) -> None:
     """Make a commit durable: its data files, then the entry of the log that names them."""
-    entry = folder / _LOG / f"{version:020}.json"
-    for line in entry.read_text(encoding="utf-8").splitlines():
-        added = json.loads(line).get("add")
-        if added:
-            durable.flush(folder / added["path"])
-    for path in (folder, entry, entry.parent):
+    for action in _actions(folder, version):
+        if "add" in action:
+            durable.flush(folder / action["add"]["path"])
+    for path in (folder, _entry(folder, version), folder / _LOG):
         durable.flush(path)
 
 

@@ -52,6 +52,7 @@ class Incoming:
             for batch in self._batches:
                 for start in range(0, batch.num_rows, size):
                     part = columns.conform(batch.slice(start, size), schema)
+                    columns.check_nulls(part)
                     if watch is not None:
                         watch(part)
                     yield part

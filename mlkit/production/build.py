@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mlkit.code import code_digest, user_files
 from mlkit.data.parts import Parts, cut_rows
 from mlkit.data.source import ordered, read_source
+from mlkit.frozen import GROUND
 from mlkit.model.estimator import references
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Build:
         source_version: Version of the source table that was read; None where there is none.
         code: Digest of the user's code that the config refers to.
         model_code: Digest of that part of it which the model itself consists of.
-        environment: Python's minor version, and the installed version of every pinned distribution.
+        environment: Python's minor version, and the installed version of everything below the model.
     """
 
     config: FrozenConfig
@@ -56,14 +57,20 @@ class Build:
     @cached_property
     def ingredients(self) -> dict[str, Any]:
         """What the model follows from, as plain values; the plan compares them one by one."""
-        dumped = self.config.to_dict()
+        said = self.config.meaning
         train, test = self.fingerprints
         return {
-            "config": {name: dumped.get(name) for name in MODEL_FIELDS},
+            "config": {name: said[name] for name in MODEL_FIELDS if name in said},
             "data": {"train": train, "test": test},
             "model_code": self.model_code,
             "environment": dict(self.environment),
         }
+
+    @cached_property
+    def rules(self) -> dict[str, Any]:
+        """What decides what happens to a model, but not the model."""
+        said = self.config.meaning
+        return {"config": {name: said[name] for name in said.keys() - set(MODEL_FIELDS)}, "code": self.code}
 
     @cached_property
     def model_key(self) -> str:
@@ -92,36 +99,36 @@ def build(config: FrozenConfig, engine: Engine) -> Build:
         parts=parts,
         source_version=pinned.version,
         code=code_digest(user_files(config.references)),
-        model_code=code_digest(user_files(references(config.model))),
+        model_code=code_digest(model_code(config)),
         environment=installed_environment(config),
     )
 
 
 def installed_environment(config: FrozenConfig) -> dict[str, str]:
-    """Versions that are installed here of what the config pins (`absent` where one is not)."""
-    found = {"python": ".".join(platform.python_version_tuple()[:2])}
-    for requirement in config.environment.requirements:
-        name = requirement.split("==")[0]
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "absent"
-    return found
+    """Versions that are installed here of what a model follows from (`absent` where one is not)."""
+    return {name: _installed(name) for name in sorted({*config.environment.pins, *GROUND})}
 
 
 def drifted_pins(config: FrozenConfig) -> list[str]:
     """How this environment differs from the pins of the config, in words."""
-    pins = dict(requirement.split("==") for requirement in config.environment.requirements)
-    pins["python"] = config.environment.python
     found = installed_environment(config)
-    return [f"{name} {pins[name]} pinned, {found[name]} here" for name in pins if found[name] != pins[name]]
+    pins = config.environment.pins.items()
+    return [f"{name} {pin} pinned, {found[name]} here" for name, pin in pins if found[name] != pin]
 
 
-def code_paths(config: FrozenConfig) -> list[Path]:
-    """Files of the user's code that a model needs to be loaded elsewhere."""
-    return list(user_files(references(config.model)).values())
+def model_code(config: FrozenConfig) -> dict[str, Path]:
+    """Files of the user's code that a model needs to be loaded elsewhere, by path below the import root."""
+    return user_files(references(config.model))
 
+
+def _installed(name: str) -> str:
+    if name == "python":
+        return ".".join(platform.python_version_tuple()[:2])
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
 
 
 def _sha256(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

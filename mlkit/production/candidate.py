@@ -13,7 +13,7 @@ from mlkit.errors import IntegrityError
 from mlkit.failpoints import failpoint
 from mlkit.model.predictions import predict
 from mlkit.model.training import as_rows, deterministic, fit
-from mlkit.production.build import code_paths
+from mlkit.production.build import model_code
 from mlkit.production.registry import MANIFEST_TAG, MODEL_KEY
 from mlkit.tracking.models import save_model
 
@@ -48,9 +48,10 @@ def make_candidate(build: Build, stores: Stores, *, run_id: str) -> Candidate:
     found = _stored(build, stores)
     if found is not None:
         return found
-    rows = as_rows(build.parts.train, build.config.contract, features=build.config.features, target=build.config.target)
-    with deterministic(build.config.seed):
-        estimator = fit(build.config.model, rows, seed=build.config.seed, trusted=build.config.environment.packages)
+    config = build.config
+    rows = as_rows(build.parts.train, config.contract, features=config.features, target=config.target)
+    with deterministic(config.seed):
+        estimator = fit(config.model, rows, seed=config.seed, trusted=config.environment.packages)
     failpoint("train.fitted")
     with tempfile.TemporaryDirectory() as folder:
         where = Path(folder) / "model"
@@ -85,6 +86,6 @@ def _save(folder: Path, estimator: object, rows: Rows, build: Build) -> str:
         example=example,
         output=predict(estimator, example, task=config.task).values.dtype.kind,
         requirements=config.environment.requirements,
-        code=[str(path) for path in code_paths(config)],
+        code=model_code(config),
         extra={CONFIG_FILE: config.to_yaml()},
     )

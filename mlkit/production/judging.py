@@ -136,7 +136,7 @@ def _compared(
                 rows=0,
                 excluded=len(labels),
                 has_champion=True,
-                champion_error="it was trained on every test row",
+                champion_error="it was trained on every test row; go back to its split, or take new rows",
             )
         champion = champion_predictions(head, build, stores, rows=unseen)
         champion_score = score(metric, labels[unseen], champion)

@@ -34,7 +34,8 @@ class NoRefresher:
 
     def refresh(self, model: str, champion: Entry) -> Refreshed:
         """Nothing to tell."""
-        return Refreshed(champion.to_version, f"no server to tell; models:/{model}@champion is v{champion.to_version}")
+        shown = f"models:/{model}@champion is v{champion.to_version}"
+        return Refreshed(champion.to_version, f"no server to tell; {shown}")
 
 
 if TYPE_CHECKING:

@@ -38,7 +38,8 @@ READY_SECONDS = 300
 _PAGE = 1000
 _POLL_SECONDS = 1.0
 _EXISTS = "RESOURCE_ALREADY_EXISTS"
-_MISSING = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
+_GONE = "RESOURCE_DOES_NOT_EXIST"
+_MISSING = frozenset({_GONE, "INVALID_PARAMETER_VALUE"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Registry:
     def folder(self, model_id: str) -> Path:
         """A local folder with the files of a logged model (the store's own where it is local)."""
         with translated("fetch a model"):
-            location = self._tracking.client.get_logged_model(model_id).artifact_location
+            location = self._location(model_id)
             if location.startswith("file:"):
                 return Path(url2pathname(urlsplit(location).path))
             kept = tempfile.mkdtemp(prefix="mlkit-model-")
@@ -164,6 +165,15 @@ class Registry:
             except MlflowException:  # two that set it for the first time break each other on sqlite
                 self._tracking.client.set_registered_model_alias(self._name, ALIAS, str(version))
 
+    def _location(self, model_id: str) -> str:
+        try:
+            return str(self._tracking.client.get_logged_model(model_id).artifact_location)
+        except MlflowException as exc:
+            if exc.error_code != _GONE:
+                raise
+            fix = "restore the tracking store from its backup, or make another version the champion"
+            raise IntegrityError("INT025", "the model is gone", path=model_id, fix=fix) from exc
+
     def _natives(self) -> list[NativeVersion]:
         found: list[NativeVersion] = []
         token: str | None = None
@@ -183,7 +193,7 @@ class Registry:
             except MlflowException as exc:
                 if exc.error_code != _EXISTS:
                     raise
-            source = client.get_logged_model(model_id).artifact_location
+            source = self._location(model_id)
             return client.create_model_version(
                 self._name, source, run_id=run_id, tags=dict(tags), model_id=model_id, await_creation_for=0
             )

@@ -13,6 +13,8 @@ from mlkit.errors import EXIT_DONE, EXIT_REJECTED, GateRejectedError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from mlkit.engines.base import Published
+
 Outcome = Literal["promoted", "kept_champion", "rejected", "unchanged"]
 
 STEPS = ("plan", "snapshot", "train", "evaluate", "gate", "register", "promote", "refresh")
@@ -26,6 +28,16 @@ class StoredTable:
     fingerprint: str
     rows: int
 
+    @classmethod
+    def of(cls, published: Published) -> StoredTable:
+        """The table that an engine published."""
+        return cls(str(published.name), published.fingerprint, published.rows)
+
+    @classmethod
+    def all_of(cls, evidence: Mapping[str, Any]) -> dict[str, StoredTable]:
+        """`train`, `test` and `predictions` of a record, as the fields of a report."""
+        return {part: cls(**evidence[part]) for part in ("train", "test", "predictions")}
+
 
 @dataclasses.dataclass(frozen=True)
 class RunReport:
@@ -34,8 +46,8 @@ class RunReport:
     Attributes:
         outcome: ``promoted``, ``kept_champion``, ``rejected`` or ``unchanged``.
         model: The project.
-        version: Version of the candidate, or that serves; None if nothing was registered.
-        model_id: Its model, by MLflow's id.
+        version: Version of this run's model; None if it was not registered.
+        model_id: This run's model, by MLflow's id.
         run_key: What it was made of.
         config_digest: sha256 of the config.
         train: Rows it was trained on.
@@ -76,7 +88,8 @@ class RunReport:
         """
         if self.outcome == "rejected":
             reasons = "; ".join(self.verdict.get("reasons", ()))
-            raise GateRejectedError("GAT001", f"rejected: {reasons}", path=self.model, fix="better data or model")
+            fix = "find a better model, or better rows; nothing serves yet"
+            raise GateRejectedError("GAT001", f"rejected: {reasons}", path=self.model, fix=fix)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as ``--json`` prints them."""
@@ -88,7 +101,8 @@ class RunReport:
         lines = [f"{self.outcome}  {self.model}{version}  in {sum(self.seconds.values()):.1f} s"]
         lines += [f"  {reason}" for reason in self.verdict.get("reasons", ())]
         lines += [f"  note: {note}" for note in self.notes]
-        lines.append(f"  next    mlkit history {self.model}" + (f", mlkit explain {self.model} {self.version}" if version else ""))
+        explain = f", mlkit explain {self.model} {self.version}" if self.version else ""
+        lines.append(f"  next    mlkit history {self.model}{explain}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import traceback
 from typing import TYPE_CHECKING, Any, Self
 
+from mlkit.errors import StoreError
 from mlkit.production.registry import RUN_KEY
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from mlkit.production.build import Build
     from mlkit.production.decisions import Decision
     from mlkit.production.report import RunReport
     from mlkit.production.stores import Stores
+    from mlkit.tracking.runs import RunRecord
 
 
 @dataclasses.dataclass
@@ -22,25 +27,33 @@ class production_run:  # noqa: N801 - reads as a statement: with production_run(
 
     made: Build
     stores: Stores
-    origin: dict[str, Any]
+    origin: Mapping[str, Any]
     run_id: str = ""
 
     def __enter__(self) -> Self:
         """Find the run of this key, or create it."""
         tracking, config = self.stores.tracking, self.made.config
-        found = tracking.runs(self.stores.experiment, tags={RUN_KEY: self.made.run_key})
-        if found:
-            self.run_id = found[-1].run_id
+        found = _run_of(self.made, self.stores)
+        if found is not None:
+            self.run_id = found.run_id
             tracking.reopen(self.run_id)
         else:
             self.run_id = tracking.start(self.stores.experiment, f"deploy {config.name}", tags=self._tags())
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
-        """Close the run."""
-        self.stores.tracking.end(self.run_id, "FINISHED" if kind is None else "FAILED")
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        """Close the run; what stopped it is kept with it."""
+        tracking = self.stores.tracking
+        if error is None:
+            tracking.end(self.run_id)
+            return
+        with contextlib.suppress(StoreError):  # the error that passes on is the one to see
+            tracking.text(self.run_id, "error.txt", "".join(traceback.format_exception(error)))
+            tracking.end(self.run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
 
-    def finish(self, report: RunReport, decision: Decision) -> None:
+    def finish(self, report: RunReport, decision: Decision) -> RunReport:
         """Log what people and tools look for: config, data, score, decision, report."""
         tracking, config = self.stores.tracking, self.made.config
         for part, stored in (("train", report.train), ("test", report.test)):
@@ -53,13 +66,16 @@ class production_run:  # noqa: N801 - reads as a statement: with production_run(
                     rows=stored.rows,
                     context=part,
                 )
-        scores = {f"{who}_{config.metric}".replace(":", "."): value for who, value in report.scores.items() if value is not None}
-        seconds = {f"seconds_{step}": value for step, value in report.seconds.items()}
-        params = {"metric": config.metric, "seed": config.seed, "model": config.model["class"], "gate": config.gate.model_dump()}
-        tracking.log(self.run_id, params=params, metrics={**scores, **seconds}, tags={"mlkit_outcome": report.outcome})
+        tracking.log(
+            self.run_id,
+            params=_params(self.made),
+            metrics=_metrics(config.metric, report),
+            tags={"mlkit_outcome": report.outcome},
+        )
         tracking.text(self.run_id, "config.yaml", config.to_yaml())
         tracking.document(self.run_id, "decision.json", decision.record)
         tracking.document(self.run_id, "report.json", report.to_dict())
+        return report
 
     def _tags(self) -> dict[str, str]:
         return {
@@ -68,3 +84,32 @@ class production_run:  # noqa: N801 - reads as a statement: with production_run(
             "mlkit_config": self.made.config.digest,
             "mlkit_commit": str(self.origin.get("commit") or ""),
         }
+
+
+def finish_stopped_run(made: Build, stores: Stores, report: RunReport, decision: Decision) -> None:
+    """Complete and close the run of a build, if whoever made it was stopped after the decision."""
+    found = _run_of(made, stores)
+    if found is not None and found.status != "FINISHED":
+        with production_run(made, stores, {}) as run:
+            run.finish(report, decision)
+
+
+def _run_of(made: Build, stores: Stores) -> RunRecord | None:
+    found = stores.tracking.runs(stores.experiment, tags={RUN_KEY: made.run_key})
+    return found[-1] if found else None
+
+
+def _params(made: Build) -> dict[str, Any]:
+    config = made.config
+    return {
+        "metric": config.metric,
+        "seed": config.seed,
+        "model": config.model["class"],
+        "gate": config.gate.model_dump(),
+    }
+
+
+def _metrics(metric: str, report: RunReport) -> dict[str, float]:
+    named = {f"{who}_{metric}".replace(":", "."): value for who, value in report.scores.items()}
+    seconds = {f"seconds_{step}": value for step, value in report.seconds.items()}
+    return {name: value for name, value in {**named, **seconds}.items() if value is not None}

@@ -8,23 +8,29 @@ interpreter that can import the wheel and installed packages, but nothing of the
 from __future__ import annotations
 
 import dataclasses
+import functools
+import importlib.metadata
 import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.utils import parse_wheel_filename
+
+from mlkit import document
 from mlkit.code import WHEEL_GROUP, user_files
 from mlkit.errors import ConfigError, IntegrityError
 from mlkit.frozen import FrozenConfig, provenance_path
-from mlkit.research.interpreter import Interpreter, isolated, sandboxed, unpackaged
+from mlkit.research.interpreter import DISTRIBUTION, Interpreter, isolated, sandboxed, unpackaged
 from mlkit.research.wheel import content_version, write_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mlkit.workspace import Workspace
 
 FOLDER = "dist"
+DEFAULT_FOLDS = 5
 COMPARED = ("train", "test", "train_rows", "test_rows", "scores", "predictions")
 
 _ENTRY = '''\
@@ -88,14 +94,16 @@ class Handoff:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return {**dataclasses.asdict(self), "wheel": str(self.wheel), "bundle": str(self.bundle) if self.bundle else None}
+        bundle = str(self.bundle) if self.bundle else None
+        return {**dataclasses.asdict(self), "wheel": str(self.wheel), "bundle": bundle}
 
     def __repr__(self) -> str:
         """The file, the proof and what to do next."""
         proof = "not rehearsed"
         if self.rehearsal:
             where = "a fresh environment" if self.rehearsal.isolated else "a fresh interpreter"
-            proof = f"rehearsed in {where}: rows, fold scores and predictions equal the {self.rehearsal.compared_with}'s"
+            equal = f"rows, fold scores and predictions equal the {self.rehearsal.compared_with}'s"
+            proof = f"rehearsed in {where}: {equal}"
         return (
             f"Handoff {self.wheel}\n"
             f"  runs    {self.entry_point} {' '.join(self.parameters)}\n"
@@ -105,41 +113,66 @@ class Handoff:
 
 
 def hand_off(
-    config: FrozenConfig, *, workspace: Workspace, to: Path | str | None, rehearse: bool, fresh_environment: bool
+    config: FrozenConfig,
+    *,
+    workspace: Workspace,
+    to: Path | str | None,
+    rehearse: bool,
+    fresh_environment: bool,
 ) -> Handoff:
-    """Build the wheel of a config and rehearse it.
+    """Build the wheel of a config and rehearse it; a wheel that fails its rehearsal is not kept.
 
     Args:
-        config: A config that stands in a file.
+        config: A frozen config.
         workspace: Where its source is.
         to: Folder of the wheel; by default ``dist``.
         rehearse: Prove that the wheel repeats the trial.
         fresh_environment: Rehearse in a new environment made from the pinned requirements.
 
     Raises:
-        IntegrityError: The packaged runner gave something else than the trial; the message says what.
-        StudyError: The packaged runner failed.
+        ConfigError: A module of the user has the name of the package (CFG036), or cannot travel.
+        IntegrityError: The packaged runner gave something else than the trial (INT033): it says what.
+        StudyError: The packaged runner failed (RUN014), or its environment cannot be made (RUN015).
     """
-    files = package_files(config)
-    version = content_version(files)
     name = entry_name(config)
-    wheel = write_wheel(
-        Path(to or FOLDER),
+    parameters = ("deploy", f"--config={config.name}", f"--target={workspace.target}")
+    build = _builder(config)
+    proof = None
+    if rehearse:
+        with tempfile.TemporaryDirectory(prefix="mlkit-rehearsal-") as folder:
+            stage = _Stage(config, name, parameters, workspace.home, Path(folder))
+            proof = _rehearsed(stage, build(stage.place), fresh_environment=fresh_environment)
+    wheel = build(Path(to or FOLDER))
+    return Handoff(wheel, str(parse_wheel_filename(wheel.name)[1]), name, parameters, proof)
+
+
+def _builder(config: FrozenConfig) -> Callable[[Path], Path]:
+    """What writes the wheel into a folder; the files are read now, so each call gives the same bytes."""
+    name = entry_name(config)
+    files = package_files(config)
+    own = f"{DISTRIBUTION}>={importlib.metadata.version(DISTRIBUTION)}"
+    requires = [own, *config.environment.requirements]
+    return functools.partial(
+        write_wheel,
         name=name,
-        version=version,
+        version=content_version({**files, "requires": "\n".join(requires).encode()}),
         files=files,
-        requires=[f"mlkit-sdk>={mlkit_version()}", *config.environment.requirements],
+        requires=requires,
         entry_points={"console_scripts": {name: f"{name}:main"}, WHEEL_GROUP: {config.name: name}},
         requires_python=f"=={config.environment.python}.*",
         summary=f"The packaged runner of {config.name}.",
     )
-    parameters = ("deploy", f"--config={config.name}", f"--target={workspace.target}")
-    proof = _rehearsed(config, wheel, name, parameters, workspace, fresh_environment) if rehearse else None
-    return Handoff(wheel, version, name, parameters, proof)
 
 
 def package_files(config: FrozenConfig) -> dict[str, bytes]:
-    """Content of the wheel: the entry module, the config with its origin, and the user's code."""
+    """Content of the wheel: the entry module, the config with its origin, and the user's code.
+
+    Returns:
+        Posix path inside the wheel -> content.
+
+    Raises:
+        ConfigError: A module of the user has the name of the package (CFG036), or cannot travel.
+    """
     name = entry_name(config)
     code = {path: file.read_bytes() for path, file in user_files(config.references).items()}
     if taken := [path for path in code if path.split("/")[0] in (name, f"{name}.py", "mlkit")]:
@@ -149,8 +182,9 @@ def package_files(config: FrozenConfig) -> dict[str, bytes]:
         f"{name}/__init__.py": _ENTRY.format(name=config.name).encode(),
         f"{name}/configs/{config.name}.yaml": config.to_yaml().encode(),
     }
-    if config.path and provenance_path(config.path).is_file():
-        own[f"{name}/configs/{config.name}.provenance.json"] = provenance_path(config.path).read_bytes()
+    origin = _origin_file(config)
+    if origin is not None:
+        own[f"{name}/configs/{config.name}.provenance.json"] = origin.read_bytes()
     return {**own, **code}
 
 
@@ -159,32 +193,38 @@ def entry_name(config: FrozenConfig) -> str:
     return f"{config.name}_model"
 
 
-def mlkit_version() -> str:
-    """The version of mlkit that the package asks for."""
-    import importlib.metadata  # noqa: PLC0415 - only here
+@dataclasses.dataclass(frozen=True)
+class _Stage:
+    """What a rehearsal calls, with what, and where."""
 
-    return importlib.metadata.version("mlkit-sdk")
+    config: FrozenConfig
+    name: str
+    parameters: tuple[str, ...]
+    home: Path
+    place: Path
+
+    def call(self, runner: Interpreter, cv: int, *, out: str) -> dict[str, Any]:
+        """What the runner found, from the file it wrote."""
+        file = self.place / out
+        runner.run(self.name, [*self.parameters, f"--rehearse={file}", f"--cv={cv}"], home=self.home)
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return found
 
 
-def _rehearsed(
-    config: FrozenConfig,
-    wheel: Path,
-    name: str,
-    parameters: tuple[str, ...],
-    workspace: Workspace,
-    fresh_environment: bool,  # noqa: FBT001 - one caller, by name there
-) -> Rehearsal:
-    origin = _origin(config)
-    with tempfile.TemporaryDirectory(prefix="mlkit-rehearsal-") as folder:
-        place = Path(folder)
-        runner = (isolated if fresh_environment else sandboxed)(place, wheel, config.environment.requirements)
-        cv = origin.get("cv", 5)
-        found = _call(runner, name, parameters, place / "packaged.json", cv, workspace)
-        if origin.get("config_digest") == config.digest:
-            expected, with_what = origin, "trial"
-        else:
-            bare = unpackaged(Path(str(config.path)).parent)
-            expected, with_what = _call(bare, name, parameters, place / "tree.json", cv, workspace), "source tree"
+def _rehearsed(stage: _Stage, wheel: Path, *, fresh_environment: bool) -> Rehearsal:
+    """Compare the package with the trial, or with the source tree for a config that no trial stands for."""
+    made = isolated if fresh_environment else sandboxed
+    runner = made(stage.place, wheel, stage.config.environment.requirements)
+    file = _origin_file(stage.config)
+    origin = json.loads(file.read_text(encoding="utf-8")) if file else {}
+    cv = origin.get("cv", DEFAULT_FOLDS)
+    found = stage.call(runner, cv, out="packaged.json")
+    if origin.get("config_digest") == stage.config.digest:
+        expected, with_what = origin, "trial"
+    else:
+        configs = stage.place / "configs"
+        document.save(configs / f"{stage.config.name}.yaml", stage.config.to_yaml())
+        expected, with_what = stage.call(unpackaged(configs), cv, out="tree.json"), "source tree"
     _check_equal(expected, found, with_what)
     return Rehearsal(
         isolated=fresh_environment,
@@ -196,22 +236,15 @@ def _rehearsed(
     )
 
 
-def _call(
-    runner: Interpreter, name: str, parameters: tuple[str, ...], out: Path, cv: int, workspace: Workspace
-) -> dict[str, Any]:
-    runner.run(name, [*parameters, f"--rehearse={out}", f"--cv={cv}"], home=workspace.home)
-    result: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
-    return result
-
-
-def _origin(config: FrozenConfig) -> dict[str, Any]:
-    path = provenance_path(Path(str(config.path)))
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def _origin_file(config: FrozenConfig) -> Path | None:
+    file = provenance_path(config.path) if config.path else None
+    return file if file is not None and file.is_file() else None
 
 
 def _check_equal(expected: Mapping[str, Any], found: Mapping[str, Any], with_what: str) -> None:
     different = [name for name in COMPARED if expected.get(name) != found.get(name)]
     if different:
-        details = "; ".join(f"{name}: {with_what} {expected.get(name)}, package {found.get(name)}" for name in different)
+        pairs = [f"{name}: {with_what} {expected.get(name)}, package {found.get(name)}" for name in different]
+        message = f"the packaged runner differs from the {with_what}: {'; '.join(pairs)}"
         fix = "has the source table moved on since the study? snapshot and study it again, or rehearse=False"
-        raise IntegrityError("INT033", f"the packaged runner differs from the {with_what}: {details}", path="rehearsal", fix=fix)
+        raise IntegrityError("INT033", message, path="rehearsal", fix=fix)

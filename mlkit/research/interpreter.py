@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -18,19 +17,21 @@ from mlkit.errors import StudyError
 from mlkit.research.wheel import write_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+DISTRIBUTION = "mlkit-sdk"
 _TAIL = 2000
 
-# Run with -I: no PYTHONPATH, no user site, no working directory on the path. What a .pth file or an
-# editable install adds is dropped here; installed packages and the wheel's folder stay.
+# Run with -I: no PYTHONPATH, no user site, no working directory on the path. Folders and finders that a
+# .pth file or an editable install adds are dropped here; the standard library, installed packages and
+# the wheel's folder stay.
 _BOOT = """\
-import sys
+import sys, sysconfig
 folder, name = sys.argv[1], sys.argv[2]
-packages = ("site-packages", "dist-packages")
-stdlib = {p for p in sys.path if p.startswith((sys.base_prefix, sys.prefix)) and not p.endswith(packages)}
-sys.path[:] = [folder] + [p for p in sys.path if p in stdlib or p.endswith(packages)]
-sys.meta_path[:] = [f for f in sys.meta_path if not getattr(f, "__module__", type(f).__module__).startswith("__editable__")]
+kept = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
+packages = ("site-packages", "dist-packages", ".zip")
+sys.path[:] = [folder] + [p for p in sys.path if p.startswith(kept) or p.endswith(packages)]
+sys.meta_path[:] = [f for f in sys.meta_path if f.__module__.startswith("_frozen_importlib")]
 sys.argv[:] = [name] + sys.argv[3:]
 from importlib.metadata import entry_points
 (entry,) = [e for e in entry_points(group="console_scripts") if e.name == name]
@@ -68,14 +69,17 @@ class Interpreter:
     def run(self, name: str, arguments: Sequence[str], *, home: Path) -> None:
         """Call the entry point `name` and wait for it.
 
+        Args:
+            name: Entry point and distribution; what the runner finds as ``sys.argv[0]``.
+            arguments: What it finds behind that.
+            home: Folder of the local stores.
+
         Raises:
-            StudyError: It failed; the message ends with the last line it wrote.
+            StudyError: It failed (RUN014); the message ends with the last line it wrote.
         """
         command = [str(self.executable), *self.flags, "-c", self.boot, str(self.folder), name, *arguments]
         environment = {**os.environ, "MLKIT_HOME": str(home), "MLKIT_QUIET": "1"}
-        done = subprocess.run(  # noqa: S603 - our own interpreter and arguments
-            command, cwd=self.cwd, env=environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-        )
+        done = _finished(command, cwd=self.cwd, env=environment)
         if done.returncode:
             lines = done.stderr.strip()[-_TAIL:].splitlines() or [f"exit code {done.returncode}"]
             last = next((line for line in reversed(lines) if not line.startswith("  fix:")), lines[-1])
@@ -85,24 +89,41 @@ class Interpreter:
 
 
 def sandboxed(place: Path, wheel: Path, _: Sequence[str] = ()) -> Interpreter:
-    """This Python with its installed packages, plus the unpacked wheel; the source tree is out of sight."""
+    """This Python with its installed packages, plus the unpacked wheel; the source tree is out of sight.
+
+    Args:
+        place: An empty folder of its own, which outlives the interpreter.
+        wheel: The wheel to try.
+    """
     folder = place / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
-    own = Path(str(importlib.util.find_spec("mlkit").origin)).parent  # type: ignore[union-attr] # this package is there
+    own = _own_package()
     if own.parent.name not in ("site-packages", "dist-packages"):
         shutil.copytree(own, folder / "mlkit", ignore=shutil.ignore_patterns("__pycache__"))
     return Interpreter(Path(sys.executable), ("-I",), _BOOT, folder, place)
 
 
 def isolated(place: Path, wheel: Path, requirements: Sequence[str]) -> Interpreter:
-    """A new environment with the wheel, its pinned requirements and this very mlkit."""
+    """A new environment with the wheel, its pinned requirements and this very mlkit.
+
+    Args:
+        place: An empty folder of its own, which outlives the interpreter.
+        wheel: The wheel to try.
+        requirements: Pins of the config.
+
+    Raises:
+        StudyError: The environment cannot be made (RUN015).
+    """
     folder = place / "environment"
-    venv.create(folder, with_pip=True)
+    try:
+        venv.create(folder, with_pip=True)
+    except (OSError, subprocess.CalledProcessError) as exc:
+        fix = "does `python -m venv` work here? some systems package it apart"
+        raise StudyError("RUN015", "cannot make an environment", path="environment", fix=fix) from exc
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    wheels = [str(wheel), str(_own_wheel(place))]
-    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wheels, *requirements]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)  # noqa: S603 - our own
+    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    done = _finished([*install, str(wheel), str(_own_wheel(place)), *requirements], cwd=place, env=os.environ)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["pip failed"]
         fix = "are the pinned versions to be had for this Python? edit environment.requirements"
@@ -111,20 +132,35 @@ def isolated(place: Path, wheel: Path, requirements: Sequence[str]) -> Interpret
 
 
 def unpackaged(configs: Path) -> Interpreter:
-    """This Python in the user's source tree: what a package is compared with after a config was edited."""
+    """This Python in the user's source tree: what a package is compared with after a config was edited.
+
+    Args:
+        configs: Folder that holds the config under its own name.
+    """
     return Interpreter(Path(sys.executable), (), _BARE, configs.resolve(), Path.cwd())
+
+
+def _finished(
+    command: Sequence[str], *, cwd: Path, env: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - our own interpreter and arguments, no shell
+        command, cwd=cwd, env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+
+
+def _own_package() -> Path:
+    """Folder of the mlkit that is running."""
+    return Path(__file__).parents[1]
 
 
 def _own_wheel(place: Path) -> Path:
     """A wheel of the mlkit that is running, wherever it was installed from."""
-    root = Path(str(importlib.util.find_spec("mlkit").origin)).parent  # type: ignore[union-attr] # this package is there
+    root = _own_package()
     files = {
         f"mlkit/{path.relative_to(root).as_posix()}": path.read_bytes()
         for path in sorted(root.rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts
     }
-    distribution = importlib.metadata.distribution("mlkit-sdk")
+    distribution = importlib.metadata.distribution(DISTRIBUTION)
     requires = [line for line in distribution.requires or [] if "extra ==" not in line]
-    return write_wheel(
-        place, name="mlkit-sdk", version=distribution.version, files=files, requires=requires, summary="mlkit, as it is"
-    )
+    return write_wheel(place, name=DISTRIBUTION, version=distribution.version, files=files, requires=requires)

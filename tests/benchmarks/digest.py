@@ -103,11 +103,10 @@ def report(name: str, table: pa.Table) -> None:
         ROUNDS,
     )
     seconds |= least({"joblib.hash": lambda: joblib.hash(frame)}, JOBLIB_ROUNDS)
-    print(f"{name}: {table.num_rows:,} x {table.num_columns}, {table.nbytes / 1e9:.2f} GB")
+    sys.stdout.write(f"{name}: {table.num_rows:,} x {table.num_columns}, {table.nbytes / 1e9:.2f} GB\n")
     for job, spent in seconds.items():
-        print(
-            f"  {job:28} {spent:7.3f} s   {spent / seconds['read pass']:6.1f} x read   {spent / seconds['digest']:5.2f} x digest"
-        )
+        reads, digests = spent / seconds["read pass"], spent / seconds["digest"]
+        sys.stdout.write(f"  {job:28} {spent:7.3f} s {reads:8.1f} x read {digests:7.2f} x digest\n")
 
 
 def report_order(table: pa.Table) -> None:
@@ -122,7 +121,7 @@ def report_order(table: pa.Table) -> None:
         ROUNDS,
     )
     for job, spent in seconds.items():
-        print(f"  {job:28} {spent:7.3f} s   {1e9 * spent / table.num_rows:6.1f} ns a row")
+        sys.stdout.write(f"  {job:28} {spent:7.3f} s {1e9 * spent / table.num_rows:8.1f} ns a row\n")
 
 
 def main(rows: int = ROWS) -> None:

@@ -93,9 +93,10 @@ def main(root: Path) -> int:
 
 
 def test_files(root: Path) -> list[Path]:
-    """The files that test the package: all under tests/ but these checks."""
+    """The files that test the package: all under tests/ but these checks and the benchmarks."""
     tests = root / "tests"
-    return sorted(path for path in tests.rglob("*.py") if not path.is_relative_to(tests / "checks"))
+    others = (tests / "checks", tests / "benchmarks")
+    return sorted(path for path in tests.rglob("*.py") if not any(map(path.is_relative_to, others)))
 
 
 def read_source(path: Path) -> Source:

@@ -257,12 +257,6 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[DataError], str, str]] = {
         "DAT021",
         "x",
     ),
-    "long Polars integers": (
-        lambda: pl.DataFrame({"x": [1]}, schema={"x": pl.Int128}),
-        UnsupportedTypeError,
-        "DAT021",
-        "x",
-    ),
     "map": (
         lambda: pa.table({"x": pa.array([[[]]], pa.list_(pa.map_(pa.string(), pa.int8())))}),
         UnsupportedTypeError,
