@@ -217,7 +217,7 @@ def user_files(references: Iterable[str]) -> dict[str, Path]:
 
     Raises:
         ConfigError: A module is missing or unreadable (CFG023), is what runs itself (CFG025), is called
-            like a standard one (CFG026), or lies in a folder without ``__init__.py`` (CFG027).
+            like a standard one (CFG026), or lies in a folder without ``__init__.py`` (CFG028).
     """
     waiting = [_referenced_top(reference) for reference in references]
     found: dict[str, dict[str, Path]] = {}
@@ -264,7 +264,7 @@ def _refuse_bare_folder(top: str) -> None:
     for folder in map(Path, spec.submodule_search_locations or ()):
         if _is_user_root(folder.absolute().parent, top) and any(folder.rglob("*.py")):
             raise ConfigError(
-                "CFG027",
+                "CFG028",
                 f"expected a package, found a folder {top!r} without __init__.py, which cannot travel",
                 path=top,
                 fix=f"add an empty file {top}/__init__.py",

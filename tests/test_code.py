@@ -305,7 +305,7 @@ def test_code_in_a_folder_without_init_is_refused(write: Write) -> None:
     write("bare/steps.py")
     write("flights.py", "import bare.steps")
     for reference in ("bare.steps:f", "flights:prepare"):
-        error = refused("CFG027", functools.partial(code.user_files, [reference]))
+        error = refused("CFG028", functools.partial(code.user_files, [reference]))
         assert error.fix.endswith("bare/__init__.py")
 
 

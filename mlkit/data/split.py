@@ -122,7 +122,7 @@ def assign_parts(
 
     Raises:
         DataError: A part that was asked for stays empty (DAT003), a column of the rule is missing (DAT045)
-            or holds no instants or numbers (DAT046), or a time or label is missing (DAT049, DAT041).
+            or holds no instants or numbers (DAT046), or a time or label is missing (DAT056, DAT041).
         ConfigError: A stratified split of real numbers, or of a class too rare for every part (CFG012).
     """
     if split.time is not None:
@@ -245,7 +245,7 @@ def _times(table: pa.Table, column: str) -> NDArray[Any]:
     kind = values.type
     if missing := pc.sum(pc.is_null(values, nan_is_null=True)).as_py():
         message = f"{missing:,} times are missing; a split by time needs all"
-        raise DataError("DAT049", message, path=column, fix="fill them in, or drop these rows in prepare")
+        raise DataError("DAT056", message, path=column, fix="fill them in, or drop these rows in prepare")
     if pa.types.is_timestamp(kind) or pa.types.is_date64(kind):
         values = values.cast(pa.int64())
     elif pa.types.is_date32(kind):

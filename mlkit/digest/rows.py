@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mlkit.digest.xxh64 import Mask, Positions, Words
 
 Kind: TypeAlias = "Callable[[pa.Array, str], Column]"
+Offsets: TypeAlias = npt.NDArray[np.signedinteger[Any]]
 
 _ITEMS = 64 * BLOCK
 """Items of lists digested at a time, so that long lists do not need memory of their own size."""
@@ -100,11 +101,12 @@ class ListColumn(Column):
     def __init__(self, array: pa.Array, path: str) -> None:
         """Open the items; what stands below a null list is ignored."""
         super().__init__(array, path)
-        kind = array.type
-        self._size: int = kind.list_size if pa.types.is_fixed_size_list(kind) else 0
-        self._offsets = None if self._size else array.offsets.to_numpy()
-        self._sizes = array.sizes.to_numpy() if _is_list_view(kind) else None
-        self._items = Rows([open_column(array.values, f"{path}[]")])
+        self._size, self._offsets, self._sizes = _layout(array)
+        # The items of a slice are still those of the whole; opening more of them than needed has a price.
+        starts, lengths = self._spans(0, len(array))
+        self._first = int(starts.min(initial=len(array.values)))
+        count = int((starts + lengths).max(initial=self._first)) - self._first
+        self._items = Rows([open_column(array.values.slice(self._first, count), f"{path}[]")])
 
     def feed(self, sink: Sink, start: int, stop: int, visible: Mask | None = None) -> None:
         """The lanes of each list, (2, rows)."""
@@ -134,7 +136,8 @@ class ListColumn(Column):
                 [self._lanes(starts[part], lengths[part], is_partial=is_partial) for part in parts], axis=1
             )
         visible = _reached(starts - first, lengths, last - first) if is_partial else None
-        return _list_lanes(self._items.lanes(first, last, visible), starts - first, lengths)
+        items = self._items.lanes(first - self._first, last - self._first, visible)
+        return _list_lanes(items, starts - first, lengths)
 
 
 class _Book:
@@ -223,8 +226,12 @@ class ViewColumn(Column):
         BytesColumn(block, self.path).feed(sink, 0, stop - start, visible)
 
 
-def _is_list_view(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind))
+def _layout(array: pa.Array) -> tuple[int, Offsets | None, Offsets | None]:
+    """How lists find their items: a fixed size, or offsets, or offsets and sizes."""
+    if pa.types.is_fixed_size_list(array.type):
+        return array.type.list_size, None, None
+    is_view = pa.types.is_list_view(array.type) or pa.types.is_large_list_view(array.type)
+    return 0, array.offsets.to_numpy(), array.sizes.to_numpy() if is_view else None
 
 
 def _below(visible: Mask | None, missing: Mask | None) -> Mask | None:

@@ -66,7 +66,7 @@ def _imported(data: Any) -> pa.RecordBatchReader:  # noqa: ANN401 - whatever a u
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as exc:
         raise UnsupportedTypeError(
             "DAT021",
-            f"expected columns of types that Arrow holds, found a {type(data).__name__} without",
+            f"expected a table of types that Arrow holds, found a {type(data).__name__} that is none",
             fix="make a series or an array a frame first; cast columns of rare types",
         ) from exc
 

@@ -191,6 +191,7 @@ class _Text:
         places = self._starts[rows] + offsets
         shift = ((places & 7) << 3).view(np.uint64)
         index = places >> 3
+        # Where the word is aligned this is 64, and numpy shifts all bits out: the other word is not needed.
         back = _BITS[64] - shift
         out = np.empty((count, index.size), np.uint64)
         low = self._window.take(index, mode="clip")

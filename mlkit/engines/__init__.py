@@ -1,0 +1,1 @@
+"""Where tables live: the seam, and the engines behind it."""

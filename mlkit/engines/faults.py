@@ -50,6 +50,11 @@ def translated(exc: Exception, what: str) -> MlkitError:
     )
 
 
+def is_of_system(exc: Exception) -> bool:
+    """Whether the system refused, rather than the library."""
+    return _number(exc) is not None
+
+
 def unreadable_log(exc: Exception, what: str) -> MlkitError:
     """The error for a table whose log could not be opened: damaged, or kept from us by the system."""
     if _number(exc) in {None, errno.ENOENT}:

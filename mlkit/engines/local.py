@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from deltalake import (
@@ -29,10 +28,10 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from mlkit.digest.fingerprint import Accumulator
 from mlkit.engines import columns as cols
-from mlkit.engines import durable, faults, names
+from mlkit.engines import durable, faults, log, names
 from mlkit.engines.base import Published, TableInfo, TableName
 from mlkit.engines.rows import Incoming, count_rows, stored_rows
-from mlkit.errors import IntegrityError, MlkitError, NamingError, OutcomeUnknownError, StoreError
+from mlkit.errors import DataError, IntegrityError, MlkitError, NamingError, OutcomeUnknownError, StoreError
 from mlkit.failpoints import failpoint
 
 if TYPE_CHECKING:
@@ -44,11 +43,8 @@ if TYPE_CHECKING:
 STAGING = ".staging"
 CHECKPOINT_INTERVAL = 20  # commits; opening a table reads the log from the newest checkpoint on
 
-_LOG = "_delta_log"
-_COMMIT = re.compile(r"\d{20}\.json")
 _PERCENT = re.compile("%[0-9A-Fa-f]{2}")
 _PREFIX = "mlkit."  # of the table properties that are ours
-_CHANGED = "mlkit.properties"  # in the record of a commit
 _APPEND_ONLY = "delta.appendOnly"
 _COLUMN_MAPPING_READER = 2
 # delta-rs itself lists variantType when it adds a property to a table with naive timestamps.
@@ -119,7 +115,7 @@ class LocalEngine:
         names.check_growing(table)
         rows = Incoming(batches)
         with _door(str(table), rows):
-            if _is_table(self._folder(table)):
+            if log.is_table(self._folder(table)):
                 return False
             with durable.staging(self._root / table.schema / STAGING) as folder:
                 _build(folder, rows, properties=properties, constraints=constraints, append_only=append_only)
@@ -135,7 +131,9 @@ class LocalEngine:
             schema = _schema(delta)
             cols.check_match(rows.schema, schema)
             with self._racing(table, expected_version):
-                _write(delta, rows.stream(schema), _changed_properties(delta, self._folder(table)))
+                _write(
+                    delta, rows.stream(schema), log.changed_properties(self._folder(table), expected_version)
+                )
             failpoint("append.written")
             return self._harden(table, delta)
 
@@ -161,7 +159,7 @@ class LocalEngine:
             cols.check_match(rows.schema, schema)
             incoming = rows.stream(schema).read_all()
             cols.check_key(incoming, key)
-            current = {**_changed_properties(delta, self._folder(table)), **(properties or {})}
+            current = {**log.changed_properties(self._folder(table), expected_version), **(properties or {})}
             with self._racing(table, expected_version):
                 _upsert(delta, incoming, key, current)
             failpoint("merge.written")
@@ -185,7 +183,7 @@ class LocalEngine:
         names.check_table(table)
         folder = self._folder(table)
         with _door(str(table)):
-            if not _is_table(folder):
+            if not log.is_table(folder):
                 return None
             delta = _load(folder)
             return TableInfo(
@@ -193,7 +191,7 @@ class LocalEngine:
                 version=delta.version(),
                 rows=_row_count(delta, folder),
                 schema=_schema(delta),
-                properties={**_first_properties(delta), **_changed_properties(delta, folder)},
+                properties={**_first_properties(delta), **log.changed_properties(folder, delta.version())},
             )
 
     def tables(self, schema: str, *, prefix: str = "") -> list[TableName]:
@@ -202,14 +200,16 @@ class LocalEngine:
         folder = self._root / schema
         with _door(schema):
             children = list(folder.iterdir()) if folder.is_dir() else []
-            found = [child.name for child in children if _is_table(child) and not child.name.startswith(".")]
+            found = [
+                child.name for child in children if log.is_table(child) and not child.name.startswith(".")
+            ]
         return [TableName(schema, name) for name in sorted(found) if name.startswith(prefix)]
 
     def _folder(self, table: TableName) -> Path:
         return self._root / table.schema / table.name
 
     def _open(self, table: TableName) -> DeltaTable:
-        if not _is_table(self._folder(table)):
+        if not log.is_table(self._folder(table)):
             raise names.no_such_table(table, self.tables(table.schema))
         return _load(self._folder(table))
 
@@ -253,7 +253,7 @@ class LocalEngine:
         """Make the commit that was just written durable; its version."""
         folder, version = self._folder(table), delta.version()
         try:
-            _flush_commit(folder, version)
+            log.flush_commit(folder, version)
         except OSError as exc:
             raise OutcomeUnknownError(
                 "STO003",
@@ -264,7 +264,7 @@ class LocalEngine:
         if version % CHECKPOINT_INTERVAL == 0:
             with contextlib.suppress(DeltaError, OSError):  # the log says the same without it, only slower
                 delta.create_checkpoint()
-                durable.flush_tree(folder / _LOG)
+                durable.flush_tree(folder / log.FOLDER)
         return version
 
 
@@ -282,12 +282,8 @@ def _door(what: str, rows: Incoming | None = None) -> Iterator[None]:
         raise rows.fault
 
 
-def _is_table(folder: Path) -> bool:
-    return (folder / _LOG).is_dir()
-
-
 def _check_taken(folder: Path, table: TableName) -> None:
-    if not _is_table(folder):
+    if not log.is_table(folder):
         raise faults.misnamed(table, "something that is no table")
 
 
@@ -307,8 +303,22 @@ def _build(
         ours = {f"{_PREFIX}{key}": text for key, text in properties.items()}
         delta.alter.set_table_properties(ours, raise_if_not_exists=False)
     for name, condition in (constraints or {}).items():
-        delta.alter.add_constraint({name: condition})
+        _constrain(delta, name, condition)
     _write(delta, rows.stream(rows.schema, watch=watch), {})
+
+
+def _constrain(delta: DeltaTable, name: str, condition: str) -> None:
+    try:
+        delta.alter.add_constraint({name: condition})
+    except DeltaError as exc:
+        if faults.is_of_system(exc):
+            raise
+        raise DataError(
+            "DAT062",
+            "expected a condition over the columns of the table in SQL, found one that is not understood",
+            path=name,
+            fix="write it as in: amount >= 0",
+        ) from exc
 
 
 def _write(delta: DeltaTable, rows: pa.RecordBatchReader, properties: Mapping[str, str]) -> None:
@@ -354,8 +364,7 @@ def _files_for(schema: pa.Schema) -> WriterProperties:
 
 def _once(properties: Mapping[str, str]) -> CommitProperties:
     """A commit as the next version or not at all, with the properties that hold from then on."""
-    record = json.dumps(dict(properties), sort_keys=True)
-    return CommitProperties(custom_metadata={_CHANGED: record}, max_commit_retries=0)
+    return CommitProperties(custom_metadata=log.record_of(properties), max_commit_retries=0)
 
 
 def _no_hooks() -> PostCommitHookProperties:
@@ -364,13 +373,8 @@ def _no_hooks() -> PostCommitHookProperties:
 
 
 def _load(folder: Path) -> DeltaTable:
-    """The newest version of a table that is known to be there.
-
-    A commit of no bytes, which a power loss leaves, would read as one that changed nothing.
-    """
-    for entry in (folder / _LOG).iterdir():
-        if _COMMIT.fullmatch(entry.name) and not entry.stat().st_size:
-            raise faults.damaged(folder.name, "an empty commit in its log")
+    """The newest version of a table that is known to be there."""
+    log.check_whole(folder)
     try:
         delta = DeltaTable(str(folder))
     except DeltaError as exc:
@@ -438,31 +442,6 @@ def _first_properties(delta: DeltaTable) -> dict[str, str]:
     return {key.removeprefix(_PREFIX): text for key, text in texts if key.startswith(_PREFIX)}
 
 
-def _changed_properties(delta: DeltaTable, folder: Path) -> dict[str, str]:
-    """Properties that changed since: those of the newest commit of ours, usually the last of all.
-
-    `DeltaTable.history` says the same, but is silently empty below a folder with a # in its name.
-    """
-    for version in range(delta.version(), -1, -1):
-        for action in _actions(folder, version):
-            record = action.get("commitInfo", {}).get(_CHANGED)
-            if record is not None:
-                changed: dict[str, str] = json.loads(record)
-                return changed
-    return {}
-
-
-def _actions(folder: Path, version: int) -> list[dict[str, Any]]:
-    """What the log says of one commit; nothing where another tool has thrown old entries away."""
-    entry = _entry(folder, version)
-    lines = entry.read_text(encoding="utf-8").splitlines() if entry.exists() else []
-    return [json.loads(line) for line in lines]
-
-
-def _entry(folder: Path, version: int) -> Path:
-    return folder / _LOG / f"{version:020}.json"
-
-
 def _check_replaceable(delta: DeltaTable, table: TableName) -> None:
     if delta.metadata().configuration.get(_APPEND_ONLY) == "true":
         raise IntegrityError(
@@ -491,15 +470,6 @@ def _check_staged(folder: Path, schema: pa.Schema, digest: Accumulator) -> None:
             "the rows that were written read back as others; nothing was published",
             fix="check memory and disk of this machine, then repeat",
         )
-
-
-def _flush_commit(folder: Path, version: int) -> None:
-    """Make a commit durable: its data files, then the entry of the log that names them."""
-    for action in _actions(folder, version):
-        if "add" in action:
-            durable.flush(folder / action["add"]["path"])
-    for path in (folder, _entry(folder, version), folder / _LOG):
-        durable.flush(path)
 
 
 if TYPE_CHECKING:

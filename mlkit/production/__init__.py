@@ -1,0 +1,1 @@
+"""Production: a frozen config becomes a champion, by steps that a stopped run can repeat."""

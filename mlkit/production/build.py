@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    import pyarrow as pa
-
     from mlkit.engines.base import Engine
     from mlkit.frozen import FrozenConfig
 

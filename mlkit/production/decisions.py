@@ -8,7 +8,6 @@ one that finds something else (a champion that can be read again) is not bound b
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import hashlib
 import json
 import math
@@ -17,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlkit.engines.base import MONITORING, TableName
-from mlkit.errors import RaceLostError, StoreError
+from mlkit.errors import IntegrityError, RaceLostError, StoreError
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Sequence
 
     from mlkit.engines.base import Engine
@@ -59,7 +59,7 @@ class Decision:
     champion_model_id: str
     outcome: str
     record: dict[str, Any]
-    at: datetime.datetime
+    at: dt.datetime
 
     @property
     def decision_id(self) -> str:
@@ -73,15 +73,10 @@ class Decision:
         """What the candidate was made of."""
         return {name: self.record[name] for name in EVIDENCE}
 
-    def stands(self, entries: Sequence[Entry]) -> bool:
-        """Whether judging anew would only say the same, given the ledger.
-
-        One about a champion that could not be read does not: it may be readable by now.
-        """
-        if self.outcome == "promote":
-            return any(entry.run_key == self.run_key for entry in entries)
-        champion = entries[-1].model_id if entries else ""
-        return self.champion_model_id == champion and not self.record["scores"]["champion_error"]
+    @property
+    def scored(self) -> bool:
+        """False if the champion could not be scored; by the next time it may be."""
+        return not self.record["scores"]["champion_error"]
 
 
 class Decisions:
@@ -97,9 +92,37 @@ class Decisions:
         return [decision for decision in self._read()[0] if decision.run_key == run_key]
 
     def settled(self, run_key: str, entries: Sequence[Entry]) -> Decision | None:
-        """The newest decision about a candidate that still stands, so that there is nothing to do."""
-        standing = [decision for decision in self.find(run_key) if decision.stands(entries)]
-        return standing[-1] if standing else None
+        """The decision about a candidate after which there is nothing to do, if there is one.
+
+        It was promoted at some time, or kept out by the very champion that serves, or by none.
+        """
+        if own := [entry for entry in entries if entry.run_key == run_key]:
+            return self.behind(own[-1], entries)
+        champion = entries[-1].model_id if entries else ""
+        refused = [
+            decision
+            for decision in self.find(run_key)
+            if decision.outcome != "promote" and decision.champion_model_id == champion and decision.scored
+        ]
+        return refused[-1] if refused else None
+
+    def behind(self, entry: Entry, entries: Sequence[Entry]) -> Decision:
+        """The decision that let the model of an entry serve.
+
+        Args:
+            entry: Any entry of the ledger.
+            entries: All of them; the first of this model tells which run was judged.
+
+        Raises:
+            IntegrityError: It is gone.
+        """
+        first = next(each for each in entries if each.model_id == entry.model_id)
+        for decision in self.find(first.run_key):
+            if (decision.outcome, decision.record["candidate"]["model_id"]) == ("promote", entry.model_id):
+                return decision
+        message = f"the decision that promoted v{entry.to_version} is gone"
+        fix = "restore this table from a backup"
+        raise IntegrityError("INT032", message, path=str(self._table), fix=fix)
 
     def record(self, decision: Decision) -> Decision:
         """Append a decision unless it is there; gives the one that stands.

@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from mlkit.errors import UsageError
+from mlkit.production.registry import RUN_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,7 +45,8 @@ class History:
         if not self.entries:
             return f"History of {self.project}: nothing was promoted yet\n  next    project.deploy(config)"
         lines = "\n".join(f"  {entry!r}" for entry in self.entries)
-        return f"History of {self.project}: {len(self.entries)} entries, v{self.entries[-1].to_version} serves\n{lines}"
+        serves = f"v{self.entries[-1].to_version} serves"
+        return f"History of {self.project}: {len(self.entries)} entries, {serves}\n{lines}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,11 +84,11 @@ class Explanation:
             f"{self.version.name} v{self.version.version}  {state}  {self.version.model_id}",
             *(f"  {part:<9} {_table(record.get(part))}" for part in ("train", "test", "predictions")),
             f"  source    {record.get('source')} version {record.get('source_version')}",
-            f"  config    {record.get('config_digest', '')[:12]}  study run {origin.get('study_run_id', 'unknown')}",
+            f"  config    {record.get('config_digest', '')[:12]}",
+            f"  study     run {origin.get('study_run_id', 'unknown')}",
             f"  code      {record.get('code', '')[:12]}  commit {origin.get('commit') or 'none'}",
             f"  with      {', '.join(f'{name} {version}' for name, version in environment.items())}",
-            f"  scores    {record.get('metric')} candidate {scores.get('candidate')}, champion {scores.get('champion')}"
-            f" on {scores.get('rows', 0):,} rows, {scores.get('excluded', 0):,} excluded",
+            f"  scores    {record.get('metric')} {_scores(scores)}",
             *(f"  gate      {reason}" for reason in record.get("verdict", {}).get("reasons", [])),
             *(f"  ledger   {entry!r}" for entry in self.promotions),
         ]
@@ -115,13 +117,22 @@ def explain_version(stores: Stores, number: int) -> Explanation:
         known = ", ".join(f"v{found.version}" for found in stores.registry.versions()) or "none yet"
         raise UsageError("CLI005", f"no version {number}", path="version", fix=f"known: {known}")
     entries: Sequence[Entry] = stores.ledger.entries()
-    decisions = [d for d in stores.decisions.find(version.tags["mlkit_run_key"]) if d.outcome == "promote"]
+    decisions = [
+        decision
+        for decision in stores.decisions.find(version.tags.get(RUN_KEY, ""))
+        if decision.record["candidate"]["model_id"] == version.model_id
+    ]
     return Explanation(
         version=version,
         serves=bool(entries) and entries[-1].to_version == number,
         decision=decisions[-1] if decisions else None,
         promotions=tuple(entry for entry in entries if entry.to_version == number),
     )
+
+
+def _scores(scores: dict[str, Any]) -> str:
+    judged = f"candidate {scores.get('candidate')}, champion {scores.get('champion')}"
+    return f"{judged} on {scores.get('rows', 0):,} rows, {scores.get('excluded', 0):,} excluded"
 
 
 def _table(stored: dict[str, Any] | None) -> str:

@@ -8,7 +8,7 @@ that judged against the same champion exactly one moves it.
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import getpass
 import json
 from typing import TYPE_CHECKING, Any, Literal
@@ -61,7 +61,7 @@ class Entry:
     """
 
     seq: int
-    at: datetime.datetime
+    at: dt.datetime
     kind: Kind
     actor: str
     reason: str
@@ -81,7 +81,8 @@ class Entry:
     def __repr__(self) -> str:
         """One line of history."""
         moved = f"v{self.from_version} -> v{self.to_version}" if self.from_version else f"v{self.to_version}"
-        return f"{self.seq:>3}  {self.at:%Y-%m-%d %H:%M:%S}  {self.kind:<9}  {moved:<10}  {self.actor}  {self.reason}"
+        when = f"{self.at:%Y-%m-%d %H:%M:%S}"
+        return f"{self.seq:>3}  {when}  {self.kind:<9}  {moved:<10}  {self.actor}  {self.reason}"
 
 
 class Ledger:
@@ -127,7 +128,9 @@ class Ledger:
         info = self._engine.describe(self._table)
         if info is None:
             return [], 0
-        rows = self._engine.read(self._table, version=info.version, columns=SCHEMA.names).read_all().to_pylist()
+        rows = (
+            self._engine.read(self._table, version=info.version, columns=SCHEMA.names).read_all().to_pylist()
+        )
         entries = [Entry(**{**row, "evidence": json.loads(row["evidence"])}) for row in rows]
         return sorted(entries, key=lambda entry: entry.seq), info.version
 
@@ -140,9 +143,9 @@ def actor() -> str:
         return "unknown"
 
 
-def now() -> datetime.datetime:
+def now() -> dt.datetime:
     """The time of an entry; it orders nothing (the sequence does)."""
-    return datetime.datetime.now(datetime.UTC)
+    return dt.datetime.now(dt.UTC)
 
 
 def _batch(entry: Entry) -> pa.Table:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from mlkit.production.build import Build
     from mlkit.production.decisions import Decision
@@ -17,7 +19,7 @@ Kind = Literal["primary", "secondary", "nothing"]
 EXIT_PRIMARY = 5
 EXIT_SECONDARY = 6
 _SHORT = 14
-_NEW_DATA = {"train": "train rows", "test": "test rows"}
+_DIGEST = re.compile(r"(d1:)?[0-9a-f]{32,}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +67,9 @@ class Plan:
         lines = [f"{self.model}  {self.kind}: {meaning}", *(f"  ~ {reason}" for reason in self.reasons)]
         if self.kind == "primary":
             serves = f"v{self.champion}" if self.champion else "nothing"
-            lines.append(f"  would train on {self.train_rows:,} rows, judge on {self.test_rows:,}; {serves} serves now")
+            lines.append(
+                f"  would train on {self.train_rows:,} rows, judge on {self.test_rows:,}; {serves} serves now"
+            )
         if self.kind != "nothing":
             lines.append(f"  next    mlkit deploy {self.model}")
         return "\n".join(lines)
@@ -100,17 +104,12 @@ def _kind(build: Build, head: Entry | None, settled: Decision | None) -> tuple[K
     if head is None:
         return "primary", ["nothing serves yet"]
     if head.model_key == build.model_key:
-        changed = list(_changes(head.evidence.get("rules", {}), rules_of(build)))
+        changed = list(_changes(head.evidence.get("rules", {}), build.rules))
         return "secondary", changed or ["code changed; rows and model stay the same"]
     before = head.evidence.get("ingredients", {})
-    return "primary", list(_changes(before, build.ingredients)) or ["the champion's ingredients are not recorded"]
-
-
-def rules_of(build: Build) -> dict[str, Any]:
-    """What decides what happens to a model, but not the model."""
-    dumped = build.config.dump()
-    inner = build.ingredients["config"]
-    return {"config": {name: value for name, value in dumped.items() if name not in inner}, "code": build.code}
+    return "primary", list(_changes(before, build.ingredients)) or [
+        "the champion's ingredients are not recorded"
+    ]
 
 
 def _settled_reason(settled: Decision, head: Entry | None) -> str:
@@ -123,25 +122,38 @@ def _settled_reason(settled: Decision, head: Entry | None) -> str:
     return f"this config, code and data are known: {said} ({settled.at:%Y-%m-%d %H:%M}); {serves}"
 
 
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any], path: str = "") -> Iterator[str]:
+def _changes(before: object, after: object, path: str = "") -> Iterator[str]:
     """One sentence for each leaf that differs."""
-    for name in sorted({*before, *after}):
-        old, new = before.get(name), after.get(name)
-        where = f"{path}.{name}" if path else name
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from _changes(old, new, where)
-        elif old != new:
-            yield f"{_label(where)}: {_short(old)} -> {_short(new)}"
+    old, new = _children(before), _children(after)
+    if old is None or new is None or (isinstance(before, list) and len(old) != len(new)):
+        if _text(before) != _text(after):
+            yield f"{_label(path)}: {_short(before)} -> {_short(after)}"
+        return
+    for name in dict.fromkeys([*old, *new]):
+        yield from _changes(old.get(name), new.get(name), f"{path}{name}" if path else name.removeprefix("."))
 
 
-def _label(where: str) -> str:
-    kind, _, rest = where.partition(".")
+def _children(value: object) -> dict[str, Any] | None:
+    """What is inside a value, by the way to it; None of a leaf."""
+    if isinstance(value, dict):
+        return {f".{name}": value[name] for name in sorted(value)}
+    if isinstance(value, list):
+        return {f"[{index}]": item for index, item in enumerate(value)}
+    return None
+
+
+def _label(path: str) -> str:
+    kind, _, rest = path.partition(".")
     if kind == "data":
-        return _NEW_DATA[rest]
-    return rest if kind in ("config", "environment") and rest else where.replace("_", " ")
+        return f"{rest} rows"
+    return rest if kind in ("config", "environment") and rest else path.replace("_", " ")
 
 
 def _short(value: object) -> str:
-    text = "nothing" if value is None else str(value)
-    digest = len(text) >= 32 and " " not in text  # noqa: PLR2004 - a digest, of which the start is enough
-    return f"{text[:_SHORT]}.." if digest else text
+    text = value if isinstance(value, str) else "unset" if value is None else _text(value)
+    return f"{text[:_SHORT]}.." if _DIGEST.fullmatch(text) else text
+
+
+def _text(value: object) -> str:
+    """Equal exactly if the values are: 1 is not 1.0, nor True."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)

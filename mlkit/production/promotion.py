@@ -6,6 +6,7 @@ before it may be repeated or abandoned at will; what comes after converges when 
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from mlkit.failpoints import failpoint
@@ -68,19 +69,33 @@ def promotion_entry(
     )
 
 
-def move_champion(stores: Stores, entry: Entry, *, point: str) -> Entry:
+def code_entry(build: Build, head: Entry, *, reason: str) -> Entry:
+    """The ledger entry that keeps the champion and notes its new code and rules."""
+    news = {"rules": build.rules, "config_digest": build.config.digest, "code": build.code}
+    return dataclasses.replace(
+        head,
+        seq=head.seq + 1,
+        at=now(),
+        kind="code",
+        actor=actor(),
+        reason=reason,
+        from_version=head.to_version,
+        run_key=build.run_key,
+        evidence={**head.evidence, **news},
+    )
+
+
+def move_champion(stores: Stores, entry: Entry) -> Entry:
     """Append an entry if the one before it still is the head, then let the alias follow.
 
-    Args:
-        stores: Where the ledger is.
-        entry: What to append.
-        point: First part of the names of its failpoints.
+    Returns:
+        The entry that the alias shows: this one, or one that came after it meanwhile.
 
     Raises:
         RaceLostError: Another entry came first; nothing was changed.
     """
     stores.ledger.append(entry, expected_seq=entry.seq - 1)
-    failpoint(f"{point}.ledger")
-    stores.show_head(entry)
-    failpoint(f"{point}.alias")
-    return entry
+    failpoint("promote.ledger")
+    shown = stores.show_head(entry)
+    failpoint("promote.alias")
+    return shown

@@ -89,7 +89,9 @@ class Registry:
         """Upload a model folder and give the id of the logged model; without a finish it never counts."""
         client = self._tracking.client
         with translated("log a model"):
-            model = client.create_logged_model(experiment, name=self._name, source_run_id=run_id, tags=dict(tags))
+            model = client.create_logged_model(
+                experiment, name=self._name, source_run_id=run_id, tags=dict(tags)
+            )
             failpoint("train.model_created")
             client.log_model_artifacts(model.model_id, str(folder))
             failpoint("train.model_uploaded")
@@ -179,7 +181,9 @@ class Registry:
         token: str | None = None
         with translated("list versions"):
             while True:
-                page = self._tracking.client.search_model_versions(f"name = '{self._name}'", _PAGE, None, token)
+                page = self._tracking.client.search_model_versions(
+                    f"name = '{self._name}'", _PAGE, None, token
+                )
                 found.extend(page)
                 token = page.token
                 if not token:
@@ -205,7 +209,9 @@ class Registry:
                 raise IntegrityError("INT024", "the registry failed to take the version", path=self._name)
             if time.monotonic() > deadline:
                 message = f"the version is {native.status} after {READY_SECONDS} s"
-                raise StoreError("STO027", message, path=self._name, fix="deploy again: it is found by its run key")
+                raise StoreError(
+                    "STO027", message, path=self._name, fix="deploy again: it is found by its run key"
+                )
             time.sleep(_POLL_SECONDS)
             with translated("read a version"):
                 native = self._tracking.client.get_model_version(self._name, native.version)

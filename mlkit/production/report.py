@@ -33,11 +33,6 @@ class StoredTable:
         """The table that an engine published."""
         return cls(str(published.name), published.fingerprint, published.rows)
 
-    @classmethod
-    def all_of(cls, evidence: Mapping[str, Any]) -> dict[str, StoredTable]:
-        """`train`, `test` and `predictions` of a record, as the fields of a report."""
-        return {part: cls(**evidence[part]) for part in ("train", "test", "predictions")}
-
 
 @dataclasses.dataclass(frozen=True)
 class RunReport:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from mlkit.console import say
 from mlkit.errors import UsageError
-from mlkit.failpoints import failpoint
 from mlkit.production.ledger import Entry, actor, now
+from mlkit.production.outputs import verify_outputs
+from mlkit.production.promotion import move_champion
 from mlkit.production.refresh import NoRefresher
 from mlkit.production.report import Clock, RunReport, StoredTable
 
@@ -25,15 +25,17 @@ def roll_back(
 ) -> RunReport:
     """Make an earlier version the champion again.
 
+    Repeated with the same reason, it finishes what was stopped and goes no further back.
+
     Args:
         stores: Where the project lives.
-        to: Version; by default the one that served before the champion.
+        to: Version; by default the one that the champion replaced.
         reason: Why; kept in the ledger.
         refresher: What tells serving.
 
     Raises:
         UsageError: No reason, no such version, or nothing to go back to.
-        IntegrityError: The version's files are not what was recorded.
+        IntegrityError: The version's files or tables are not what was recorded.
         RaceLostError: Another run moved the champion meanwhile.
     """
     if not reason.strip():
@@ -41,42 +43,42 @@ def roll_back(
     clock = Clock()
     with clock.step("plan") as said:
         entries = stores.ledger.entries()
-        head = stores.reconciled_head()
-        if head is None:
-            raise UsageError("CLI006", "nothing was ever promoted", path=stores.project, fix="mlkit deploy first")
-        target = _target(entries, head, to)
+        if not entries:
+            fix = "mlkit deploy first"
+            raise UsageError("CLI006", "nothing was ever promoted", path=stores.project, fix=fix)
+        head = entries[-1]
+        target = _target(entries, to, reason)
         said.append(f"v{head.to_version} -> v{target.to_version}")
-    if target.to_version == head.to_version:
-        return _report("unchanged", stores, head, clock, "it serves already")
     with clock.step("promote") as said:
-        stores.registry.verify(target.model_id, manifest_digest=target.manifest_digest)
-        entry = dataclasses.replace(
-            target,
-            seq=head.seq + 1,
-            at=now(),
-            kind="rollback",
-            actor=actor(),
-            reason=reason,
-            from_version=head.to_version,
-        )
-        stores.ledger.append(entry, expected_seq=head.seq)
-        failpoint("rollback.ledger")
-        stores.registry.point_alias(entry.to_version)
-        said.append(f"champion v{head.to_version} -> v{entry.to_version}, ledger entry {entry.seq}")
+        if target.to_version == head.to_version:
+            entry = champion = stores.show_head(head)
+        else:
+            verify_outputs(
+                stores, target.model_id, manifest_digest=target.manifest_digest, evidence=target.evidence
+            )
+            entry = _entry(target, head, reason)
+            champion = move_champion(stores, entry)
+        said.append(f"v{champion.to_version} serves by ledger entry {champion.seq}")
     with clock.step("refresh") as said:
-        said.append((refresher or NoRefresher()).refresh(stores.project, entry).message)
-    return _report("promoted", stores, entry, clock, reason)
+        said.append((refresher or NoRefresher()).refresh(stores.project, champion).message)
+    moved = target.to_version != head.to_version
+    return _report(
+        "promoted" if moved else "unchanged",
+        stores,
+        entry,
+        clock=clock,
+        reason=reason if moved else "it serves already",
+    )
 
 
-def _target(entries: Sequence[Entry], head: Entry, to: int | None) -> Entry:
+def _target(entries: Sequence[Entry], to: int | None, reason: str) -> Entry:
+    head = entries[-1]
     if to is None:
-        earlier = [entry for entry in entries if entry.to_version != head.to_version]
-        if not earlier:
-            message = f"v{head.to_version} is the only version that ever served"
-            raise UsageError("CLI006", message, path="to", fix="deploy another model first")
-        return earlier[-1]
+        return _one_before(entries, reason)
     if isinstance(to, bool) or not isinstance(to, int) or to < 1:
         raise UsageError("CLI004", f"a version is a whole number from 1, found {to!r}", path="to")
+    if to == head.to_version:
+        return head
     found = [entry for entry in entries if entry.to_version == to]
     if not found:
         served = ", ".join(f"v{number}" for number in sorted({entry.to_version for entry in entries}))
@@ -84,8 +86,32 @@ def _target(entries: Sequence[Entry], head: Entry, to: int | None) -> Entry:
     return found[-1]
 
 
-def _report(outcome: Outcome, stores: Stores, entry: Entry, clock: Clock, reason: str) -> RunReport:
-    say(f"{stores.project} v{entry.to_version} serves")
+def _one_before(entries: Sequence[Entry], reason: str) -> Entry:
+    """The version that the champion replaced: never a later one, which was rolled back itself."""
+    head = entries[-1]
+    if head.kind == "rollback" and (head.reason, head.actor) == (reason, actor()):
+        return head  # this very command, repeated after it was stopped
+    first = next(entry for entry in entries if entry.to_version == head.to_version)
+    before = [entry for entry in entries if entry.to_version == first.from_version]
+    if not before:
+        fix = "name a version that served: --to N; mlkit history lists them"
+        raise UsageError("CLI006", f"v{head.to_version} replaced no other version", path="to", fix=fix)
+    return before[-1]
+
+
+def _entry(target: Entry, head: Entry, reason: str) -> Entry:
+    return dataclasses.replace(
+        target,
+        seq=head.seq + 1,
+        at=now(),
+        kind="rollback",
+        actor=actor(),
+        reason=reason,
+        from_version=head.to_version,
+    )
+
+
+def _report(outcome: Outcome, stores: Stores, entry: Entry, *, clock: Clock, reason: str) -> RunReport:
     return RunReport(
         outcome=outcome,
         model=stores.project,

@@ -12,26 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 from mlkit.console import say
 from mlkit.engines.base import TRAINING
-from mlkit.errors import IntegrityError
 from mlkit.failpoints import failpoint
 from mlkit.production.build import Build, build, drifted_pins
 from mlkit.production.candidate import make_candidate
 from mlkit.production.judging import decide, evaluate
-from mlkit.production.ledger import Entry, actor, now
 from mlkit.production.outputs import verify_outputs
 from mlkit.production.plan import Plan, make_plan
-from mlkit.production.promotion import move_champion, promotion_entry, register_candidate
+from mlkit.production.promotion import code_entry, move_champion, promotion_entry, register_candidate
 from mlkit.production.refresh import NoRefresher
 from mlkit.production.report import Clock, Outcome, RunReport, StoredTable
-from mlkit.production.runs import finish_stopped_run, production_run
+from mlkit.production.runs import production_run, settled_report
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from mlkit.frozen import FrozenConfig
     from mlkit.production.candidate import Candidate
     from mlkit.production.decisions import Decision
     from mlkit.production.judging import Evaluation
+    from mlkit.production.ledger import Entry
     from mlkit.production.refresh import Refresher
     from mlkit.production.registry import ModelVersion
     from mlkit.production.stores import Stores
@@ -79,10 +78,12 @@ def deploy(
         head = stores.reconciled_head()
         plan = _plan(made, stores, head)
         said.append(f"{plan.kind}: {plan.reasons[0]}")
-    deployment = _Deployment(made, stores, head, clock, refresher or NoRefresher(), origin or {}, reason)
-    if plan.kind == "nothing":
-        return deployment.unchanged(plan.settled)
-    return deployment.new_code(plan) if plan.kind == "secondary" else deployment.new_model()
+    course = _Deployment(made, stores, head, clock, refresher or NoRefresher(), origin or {}, reason)
+    if plan.kind == "nothing" and plan.settled is not None:
+        return course.unchanged(plan.settled)
+    if plan.kind == "secondary" and head is not None:
+        return course.new_code(head, plan.reasons)
+    return course.new_model()
 
 
 def _plan(made: Build, stores: Stores, head: Entry | None) -> Plan:
@@ -91,7 +92,7 @@ def _plan(made: Build, stores: Stores, head: Entry | None) -> Plan:
 
 @dataclasses.dataclass
 class _Deployment:
-    """One run; its public methods are the courses it may take, the others are its steps."""
+    """One run: first the three courses it may take, then the steps they are made of."""
 
     made: Build
     stores: Stores
@@ -102,7 +103,7 @@ class _Deployment:
     reason: str
 
     def new_model(self) -> RunReport:
-        """The steps that follow the plan."""
+        """Everything that follows the plan."""
         with production_run(self.made, self.stores, self.origin) as run:
             tables = self._snapshot()
             candidate = self._train(run.run_id)
@@ -111,42 +112,143 @@ class _Deployment:
             version = None
             if decision.outcome == "promote":
                 version = self._register(decision, run.run_id)
-                self._refresh(self._promote(version, decision))
-            return run.finish(self._report(decision, version, run.run_id), decision)
+                champion = self._promote(version, decision)
+                self._refresh(champion)
+            report = self._report(decision, version=version.version if version else None)
+            return run.finish(report, decision)
 
-    def new_code(self, plan: Plan) -> RunReport:
+    def new_code(self, head: Entry, reasons: Sequence[str]) -> RunReport:
         """The model stays, verified; the ledger notes the new code and rules."""
-        head = self._verified(self.head)
+        decision = self.stores.decisions.behind(head, self.stores.ledger.entries())
+        self._verify(decision)
         with self.clock.step("promote") as said:
-            news = {"rules": self.made.rules, "config_digest": self.made.config.digest, "code": self.made.code}
-            entry = dataclasses.replace(
-                head,
-                seq=head.seq + 1,
-                at=now(),
-                kind="code",
-                actor=actor(),
-                reason=self.reason or "; ".join(plan.reasons),
-                from_version=head.to_version,
-                run_key=self.made.run_key,
-                evidence={**head.evidence, **news},
-            )
-            move_champion(self.stores, entry, point="code")
+            entry = code_entry(self.made, head, reason=self.reason or "; ".join(reasons))
+            champion = move_champion(self.stores, entry)
             said.append(f"model v{head.to_version} stays, ledger entry {entry.seq}")
-        self._refresh(entry)
-        return self._standing(entry, [*plan.reasons, "the model stays"])
+        self._refresh(champion)
+        report = settled_report(
+            self.made, self.stores, self._report(decision, version=head.to_version), decision
+        )
+        return dataclasses.replace(
+            report, outcome="unchanged", verdict=_passed(*reasons, f"the model stays v{head.to_version}")
+        )
 
-    def unchanged(self, settled: Decision | None) -> RunReport:
-        """Nothing to do but to verify what stands and to finish what a stopped run left open."""
-        entries = [entry for entry in self.stores.ledger.entries() if entry.run_key == self.made.run_key]
-        if entries:
-            entry = self._verified(entries[-1])
-            report = self._standing(entry, ["this config, code and data were deployed before; outputs verified"])
-        else:
-            report = self._judged_before(settled)
-        if settled is not None:
-            outcome = _OUTCOMES[settled.outcome]
-            whole = dataclasses.replace(report, outcome=outcome, verdict=_verdict(settled), notes=self._notes)
-            finish_stopped_run(self.made, self.stores, whole, settled)
+    def unchanged(self, decision: Decision) -> RunReport:
+        """Nothing to do but to verify what stands, and to finish what a stopped run left open."""
+        self._verify(decision)
         if self.head is not None:
             self._refresh(self.head)
-        return dataclasses.replace(report, seconds=dict(self.clock.seconds))
+        own = [entry for entry in self.stores.ledger.entries() if entry.run_key == self.made.run_key]
+        report = self._report(decision, version=own[-1].to_version if own else None)
+        report = settled_report(self.made, self.stores, report, decision)
+        if decision.outcome == "reject":
+            return report
+        if decision.outcome == "keep":
+            return dataclasses.replace(report, outcome="unchanged")
+        verdict = _passed("this config, code and data were deployed before; outputs verified")
+        notes = (*report.notes, *self._not_serving(own[-1]))
+        return dataclasses.replace(report, outcome="unchanged", verdict=verdict, notes=notes)
+
+    def _snapshot(self) -> dict[str, StoredTable]:
+        config, parts = self.made.config, self.made.parts
+        properties = {"contract": config.contract.text(), "key": ",".join(config.key)}
+        tables = {}
+        with self.clock.step("snapshot") as said:
+            for part, rows in (("train", parts.train), ("test", parts.test)):
+                published = self.stores.engine.publish(
+                    TRAINING, f"{config.name}__{part}", rows.to_reader(), properties=properties
+                )
+                tables[part] = StoredTable.of(published)
+                said.append(f"{part} {published.rows:,} rows")
+            said.append("read back and equal")
+            failpoint("snapshot.published")
+        return tables
+
+    def _train(self, run_id: str) -> Candidate:
+        with self.clock.step("train") as said:
+            candidate = make_candidate(self.made, self.stores, run_id=run_id)
+            said.append(f"{'found' if candidate.reused else 'trained'} {candidate.model_id}")
+            failpoint("train.stored")
+        return candidate
+
+    def _evaluate(self, candidate: Candidate) -> Evaluation:
+        with self.clock.step("evaluate") as said:
+            evaluation = evaluate(self.made, candidate, self.stores, self.head)
+            scores = evaluation.scores
+            said.append(f"candidate {_number(scores.candidate)}, champion {_number(scores.champion)}")
+            failpoint("evaluate.published")
+        return evaluation
+
+    def _gate(
+        self, candidate: Candidate, evaluation: Evaluation, tables: Mapping[str, StoredTable]
+    ) -> Decision:
+        with self.clock.step("gate") as said:
+            decision = decide(self.made, candidate, evaluation, self.head, tables=tables, origin=self.origin)
+            decision = self.stores.decisions.record(decision)
+            said.append(f"{decision.outcome}: {decision.record['verdict']['reasons'][-1]}")
+            failpoint("gate.recorded")
+        return decision
+
+    def _register(self, decision: Decision, run_id: str) -> ModelVersion:
+        with self.clock.step("register") as said:
+            version = register_candidate(self.made, self.stores, decision, run_id=run_id)
+            said.append(f"v{version.version}, READY, manifest verified")
+            failpoint("register.done")
+        return version
+
+    def _promote(self, version: ModelVersion, decision: Decision) -> Entry:
+        with self.clock.step("promote") as said:
+            entry = promotion_entry(self.made, decision, version, self.head, reason=self.reason)
+            champion = move_champion(self.stores, entry)
+            before = f"v{self.head.to_version} -> " if self.head else ""
+            said.append(f"champion {before}v{version.version}, ledger entry {entry.seq}")
+        return champion
+
+    def _refresh(self, champion: Entry) -> None:
+        with self.clock.step("refresh") as said:
+            said.append(self.refresher.refresh(self.made.config.name, champion).message)
+            failpoint("refresh.done")
+
+    def _verify(self, decision: Decision) -> None:
+        with self.clock.step("verify") as said:
+            judged = decision.record["candidate"]
+            verify_outputs(
+                self.stores,
+                judged["model_id"],
+                manifest_digest=judged["manifest_digest"],
+                evidence=decision.record,
+            )
+            said.append(f"{judged['model_id']} and its tables are what was recorded")
+
+    def _report(self, decision: Decision, *, version: int | None) -> RunReport:
+        record = decision.record
+        return RunReport(
+            outcome=_OUTCOMES[decision.outcome],
+            model=self.made.config.name,
+            run_key=self.made.run_key,
+            config_digest=self.made.config.digest,
+            version=version,
+            model_id=record["candidate"]["model_id"],
+            train=StoredTable(**record["train"]),
+            test=StoredTable(**record["test"]),
+            predictions=StoredTable(**record["predictions"]),
+            scores={who: record["scores"][who] for who in ("candidate", "champion")},
+            verdict={name: record["verdict"][name] for name in ("passed", "reasons")},
+            seconds=dict(self.clock.seconds),
+            notes=tuple(drifted_pins(self.made.config)),
+        )
+
+    def _not_serving(self, entry: Entry) -> list[str]:
+        serves = self.head.to_version if self.head else None
+        if serves == entry.to_version:
+            return []
+        way_back = f"mlkit rollback {self.made.config.name} --to {entry.to_version} brings it back"
+        return [f"v{entry.to_version} is this run, but v{serves} serves; {way_back}"]
+
+
+def _passed(*reasons: str) -> dict[str, Any]:
+    return {"passed": True, "reasons": list(reasons)}
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.6g}"

@@ -33,7 +33,7 @@ class production_run:  # noqa: N801 - reads as a statement: with production_run(
     def __enter__(self) -> Self:
         """Find the run of this key, or create it."""
         tracking, config = self.stores.tracking, self.made.config
-        found = _run_of(self.made, self.stores)
+        found = _run_of(self.made.run_key, self.stores)
         if found is not None:
             self.run_id = found.run_id
             tracking.reopen(self.run_id)
@@ -54,8 +54,9 @@ class production_run:  # noqa: N801 - reads as a statement: with production_run(
             tracking.end(self.run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
 
     def finish(self, report: RunReport, decision: Decision) -> RunReport:
-        """Log what people and tools look for: config, data, score, decision, report."""
+        """Log what people and tools look for: config, data, score, decision, report; gives the report."""
         tracking, config = self.stores.tracking, self.made.config
+        report = dataclasses.replace(report, run_id=self.run_id)
         for part, stored in (("train", report.train), ("test", report.test)):
             if stored is not None:
                 tracking.dataset(
@@ -86,16 +87,19 @@ class production_run:  # noqa: N801 - reads as a statement: with production_run(
         }
 
 
-def finish_stopped_run(made: Build, stores: Stores, report: RunReport, decision: Decision) -> None:
-    """Complete and close the run of a build, if whoever made it was stopped after the decision."""
-    found = _run_of(made, stores)
-    if found is not None and found.status != "FINISHED":
-        with production_run(made, stores, {}) as run:
-            run.finish(report, decision)
+def settled_report(made: Build, stores: Stores, report: RunReport, decision: Decision) -> RunReport:
+    """A report about an earlier run with the id of that; a stopped one is completed and closed."""
+    found = _run_of(decision.run_key, stores)
+    if found is None:
+        return report
+    if found.status == "FINISHED" or decision.run_key != made.run_key:
+        return dataclasses.replace(report, run_id=found.run_id)
+    with production_run(made, stores, {}) as run:
+        return run.finish(report, decision)
 
 
-def _run_of(made: Build, stores: Stores) -> RunRecord | None:
-    found = stores.tracking.runs(stores.experiment, tags={RUN_KEY: made.run_key})
+def _run_of(run_key: str, stores: Stores) -> RunRecord | None:
+    found = stores.tracking.runs(stores.experiment, tags={RUN_KEY: run_key})
     return found[-1] if found else None
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlkit import document
-from mlkit.errors import UsageError
+from mlkit.console import say
+from mlkit.errors import ConfigError, UsageError
 from mlkit.frozen import FrozenConfig, provenance_path
 from mlkit.production.rehearsal import rehearse
 from mlkit.production.rollback import roll_back
@@ -21,14 +22,19 @@ from mlkit.production.stores import Stores
 from mlkit.workspace import open_workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from mlkit.production.plan import Plan
     from mlkit.production.report import RunReport
 
-VERBS = ("deploy", "plan", "rollback")
-OPTIONS = ("config", "target", "reason", "to", "rehearse", "cv")
+_ALWAYS = ("config", "target")
+OPTIONS = {
+    "deploy": (*_ALWAYS, "reason", "rehearse", "cv"),
+    "plan": _ALWAYS,
+    "rollback": (*_ALWAYS, "to", "reason"),
+}
+"""What each verb takes."""
 
 
 def main(arguments: Sequence[str] | None = None, *, configs: Path) -> RunReport | Plan | dict[str, Any]:
@@ -46,19 +52,28 @@ def main(arguments: Sequence[str] | None = None, *, configs: Path) -> RunReport 
         GateRejectedError: Nothing serves, and the candidate may not.
         MlkitError: Whatever else stopped the run.
     """
-    verb, options = _parsed(sys.argv[1:] if arguments is None else list(arguments))
+    verb, options = _parsed(sys.argv[1:] if arguments is None else arguments)
     config = FrozenConfig.load(_config_file(configs, options.get("config")))
     stores = Stores(open_workspace(options.get("target")), config.name)
     if "rehearse" in options:
-        result = rehearse(config, stores, cv=int(options.get("cv", "5")))
+        result = rehearse(config, stores, cv=_whole_number("cv", options.get("cv", "5")))
         document.save(Path(options["rehearse"]), json.dumps(result))
         return result
+    return _run(verb, options, config, stores)
+
+
+def _run(verb: str, options: Mapping[str, str], config: FrozenConfig, stores: Stores) -> RunReport | Plan:
+    reason = options.get("reason", "")
     if verb == "plan":
-        return plan_deployment(config, stores)
+        plan = plan_deployment(config, stores)
+        say(repr(plan))
+        return plan
     if verb == "rollback":
-        to = options.get("to")
-        return roll_back(stores, to=int(to) if to and to != "previous" else None, reason=options.get("reason", ""))
-    report = deploy(config, stores, origin=read_origin(config), reason=options.get("reason", ""))
+        to = options.get("to") or "previous"
+        report = roll_back(stores, to=None if to == "previous" else _whole_number("to", to), reason=reason)
+    else:
+        report = deploy(config, stores, origin=read_origin(config), reason=reason)
+    say(repr(report))
     report.raise_if_rejected()
     return report
 
@@ -68,29 +83,48 @@ def read_origin(config: FrozenConfig) -> dict[str, Any]:
     path = provenance_path(config.path) if config.path else None
     if path is None or not path.is_file():
         return {}
-    origin = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        origin = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as exc:
+        fix = "restore it from git, or remove it"
+        raise ConfigError("CFG004", "not valid JSON", path=str(path), fix=fix) from exc
     kept = ("commit", "dirty", "reason", "study_run_id", "run_id", "trial", "test_looks", "config_digest")
     return {name: origin[name] for name in kept if name in origin}
 
 
-def _parsed(arguments: list[str]) -> tuple[str, dict[str, str]]:
-    if len(arguments) == 1 and " " in arguments[0].strip():
-        raise UsageError("CLI011", "the parameters came as one text; a job gives them as a list", path="parameters")
+def _parsed(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
+    if isinstance(arguments, str) or (len(arguments) == 1 and " " in arguments[0].strip()):
+        message = "the parameters came as one text; a job gives them as a list"
+        raise UsageError("CLI011", message, path="parameters", fix='parameters: ["deploy", "--config=NAME"]')
     for argument in arguments:
         if "{{" in argument:
-            raise UsageError("CLI026", "a job reference was not filled in", path=argument, fix="correct its name")
+            message = "a job reference was not filled in"
+            raise UsageError("CLI026", message, path=argument, fix="correct its name")
     verb, *rest = arguments or [""]
-    if verb not in VERBS:
-        raise UsageError("CLI001", f"expected one of {', '.join(VERBS)}, found {verb!r}", path="verb")
-    return verb, dict(_option(argument) for argument in rest)
+    if verb not in OPTIONS:
+        raise UsageError("CLI001", f"expected one of {', '.join(OPTIONS)}, found {verb!r}", path="verb")
+    options: dict[str, str] = {}
+    for argument in rest:
+        name, value = _option(argument, OPTIONS[verb])
+        if name in options:
+            raise UsageError("CLI001", f"--{name} stands twice", path=name, fix="give it once")
+        options[name] = value
+    return verb, options
 
 
-def _option(argument: str) -> tuple[str, str]:
+def _option(argument: str, known: Sequence[str]) -> tuple[str, str]:
     name, equals, value = argument.removeprefix("--").partition("=")
-    if not argument.startswith("--") or not equals or name not in OPTIONS:
-        known = ", ".join(f"--{option}=" for option in OPTIONS)
-        raise UsageError("CLI001", f"expected --name=value, found {argument!r}", path=name, fix=f"known: {known}")
+    if not argument.startswith("--") or not equals or name not in known:
+        fix = f"known: {', '.join(f'--{option}=' for option in known)}"
+        raise UsageError("CLI001", f"expected --name=value, found {argument!r}", path=name, fix=fix)
     return name, value
+
+
+def _whole_number(name: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        message = f"expected a whole number from 1, found {text!r}"
+        raise UsageError("CLI004", message, path=name, fix=f"--{name}=2")
+    return int(text)
 
 
 def _config_file(configs: Path, name: str | None) -> Path:

@@ -172,6 +172,20 @@ def test_list_views_in_any_order() -> None:
     assert same(pa.table({"x": views}).slice(2), pa.table({"x": [[], [1, 2]]}))
 
 
+def test_lists_of_no_items() -> None:
+    """A fixed size may be none."""
+    nothing = pa.array([[], None], pa.list_(pa.int8(), 0))
+    assert same(pa.table({"x": nothing}), pa.table({"x": pa.array([[], None], pa.list_(pa.int8()))}))
+
+
+def test_slices_of_lists_of_codes() -> None:
+    """A batch of a list column opens its own items only."""
+    codes = pa.DictionaryArray.from_arrays(pa.array([0, 1, None, 1]), pa.array(["a", "b"]))
+    lists = pa.ListArray.from_arrays([0, 1, 1, 4], codes)
+    batches = pa.table({"x": lists}).to_batches(max_chunksize=1)
+    assert same(pa.Table.from_batches(batches), pa.table({"x": [["a"], [], ["b", None, "b"]]}))
+
+
 def test_lists_with_more_items_than_a_window() -> None:
     """Long lists are digested in parts, the longest to its end in one chain."""
     items = pa.array(np.arange(1_500_000) % 7, pa.int8())
@@ -340,6 +354,14 @@ def test_refused(made: Callable[[], Any], kind: type[DataError], code: str, path
         fingerprint(made())
     assert (caught.value.code, caught.value.path) == (code, path)
     assert caught.value.fix
+
+
+@pytest.mark.newest_only
+def test_long_polars_integers() -> None:
+    """A Polars type that Arrow does not know is refused under the name of its column."""
+    with pytest.raises(UnsupportedTypeError, match="found Int128") as caught:
+        fingerprint(pl.DataFrame({"fine": [1], "x": [1]}, schema={"fine": pl.Int8, "x": pl.Int128}))
+    assert (caught.value.code, caught.value.path) == ("DAT021", "x")
 
 
 @pytest.mark.parametrize(

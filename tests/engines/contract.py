@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -52,7 +53,7 @@ REENCODED = {
 
 REFUSED = {
     "uint8": (pa.array([1], pa.uint8()), "DAT027"),
-    "float16": (pa.array([1.0], pa.float16()), "DAT026"),
+    "float16": (pa.array(np.array([1], np.float16)), "DAT026"),
     "duration": (pa.array([1], pa.duration("s")), "DAT024"),
     "time": (pa.array([1], pa.time32("s")), "DAT025"),
     "null": (pa.nulls(1), "DAT034"),
@@ -238,6 +239,14 @@ class EngineContract:
         with pytest.raises(DataError, match="DAT061"):
             engine.merge(FLIGHTS, bad.to_reader(), key=["id"], expected_version=version)
         assert (self.version(engine), content(engine)) == (version, flights(0))
+
+    @pytest.mark.parametrize("condition", ["nope >= 0", "delay >"])
+    def test_condition_that_says_nothing_is_refused(self, engine, condition):
+        """A constraint must be a condition over columns that are there."""
+        with pytest.raises(DataError, match="DAT062") as caught:
+            engine.create(FLIGHTS, flights(0).to_reader(), constraints={"late": condition})
+        assert caught.value.path == "late"
+        assert engine.tables(FEATURES) == []
 
     def test_append_only_table_only_grows(self, engine):
         """Appends pass, merges do not."""

@@ -1,0 +1,164 @@
+"""A small production: flights, frozen configs of them, what they leave behind, and other processes."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+
+from mlkit import Gate, MlkitError, Source, Split, open_workspace
+from mlkit.data.features import publish_features
+from mlkit.engines.base import MONITORING, TRAINING, TableName
+from mlkit.frozen import FrozenConfig
+from mlkit.production import promotion, runner
+from mlkit.production.registry import RUN_KEY
+from mlkit.production.rollback import roll_back
+from mlkit.production.stores import Stores
+
+NAME = "flight_delay"
+TABLE = TableName("features", "flights")
+RIDGE = {"class": "sklearn.linear_model.Ridge", "params": {"alpha": 1.0}}
+TREE = {"class": "sklearn.tree.DecisionTreeRegressor", "params": {"max_depth": 6}}
+STUMP = {"class": "sklearn.tree.DecisionTreeRegressor", "params": {"max_depth": 1}}
+DTYPES = {
+    "flight_id": "int64",
+    "hour": "int64",
+    "distance": "float64",
+    "is_ua": "bool",
+    "delay": "float64",
+    "per_mile": "float64",
+}
+
+
+def publish(engine, frame):
+    """Publish flights as official features."""
+    return publish_features(engine, TABLE, frame, contract=None, key=("flight_id",))
+
+
+def frozen(**changes) -> FrozenConfig:
+    """The config of the flights, with other fields where they are given."""
+    values = {
+        "name": NAME,
+        "task": "regression",
+        "target": "delay",
+        "key": ("flight_id",),
+        "features": ("hour", "distance", "is_ua", "per_mile"),
+        "metric": "rmse",
+        "seed": 3,
+        "model": RIDGE,
+        "source": Source(table="features.flights", prepare="my_prepare:prepare"),
+        "split": Split(test=0.25, seed=7),
+        "gate": Gate(threshold=25),
+        "contract": {"columns": {name: {"dtype": dtype} for name, dtype in DTYPES.items()}},
+        "environment": {"python": "3.11", "requirements": []},
+    }
+    return FrozenConfig.from_values({**values, **changes})
+
+
+def state(stores: Stores) -> dict:
+    """All that a production leaves behind and that may not depend on how often it was stopped."""
+    entries = stores.ledger.entries()
+    champion = stores.registry.champion()
+    runs = stores.tracking.runs(stores.experiment, tags={"mlkit_kind": "deploy"})
+    return {
+        "ledger": [(e.seq, e.kind, e.from_version, e.to_version, e.run_key, tables_of(e)) for e in entries],
+        "alias": champion and champion.version,
+        "versions": [(version.version, version.tags[RUN_KEY]) for version in stores.registry.versions()],
+        "tables": [str(name) for schema in (TRAINING, MONITORING) for name in stores.engine.tables(schema)],
+        "decisions": [
+            (decision.run_key, decision.outcome, decision.record["scores"])
+            for run in runs
+            for decision in stores.decisions.find(run.tags[RUN_KEY])
+        ],
+        "runs": [(run.tags[RUN_KEY], run.status, run.tags["mlkit_outcome"]) for run in runs],
+        "artifacts": [artifacts(stores, run.run_id) for run in runs],
+    }
+
+
+def tables_of(entry) -> list:
+    """Names of the tables of an entry: they hold the fingerprints, so equal names are equal rows."""
+    return [entry.evidence[part]["table"] for part in ("train", "test", "predictions")]
+
+
+def artifacts(stores: Stores, run_id: str) -> list:
+    """Paths of what is stored with a run, but for the error of a stopped one."""
+    paths = [item.path for item in stores.tracking.client.list_artifacts(run_id)]
+    return sorted(path for path in paths if path != "error.txt")
+
+
+def listing(home: Path) -> dict:
+    """Every file below a home with its bytes; the database apart, which is written on every read."""
+    files = (path for path in home.rglob("*") if path.is_file() and not path.name.startswith("mlflow.db"))
+    return {path.relative_to(home).as_posix(): path.read_bytes() for path in files}
+
+
+class Children:
+    """Processes of their own, forked from one that has the libraries loaded already."""
+
+    def __init__(self, folder: Path) -> None:
+        self._context = multiprocessing.get_context("forkserver")
+        self._folder = folder
+
+    def run(self, *task, fail=None) -> tuple:
+        """Run one task to its end; its exit code and its answer."""
+        return self.race([task], fail=fail)[0]
+
+    def race(self, tasks, *, fail=None, meet_at=None) -> list:
+        """Run tasks at once; with `meet_at`, all go on together from that failpoint."""
+        barrier = self._context.Barrier(len(tasks)) if meet_at else None
+        answers = [self._folder / f"answer-{number}.json" for number in range(len(tasks))]
+        children = [
+            self._context.Process(target=_child, args=(self._folder, task, fail, answer, barrier, meet_at))
+            for task, answer in zip(tasks, answers, strict=True)
+        ]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join(100)
+        results = [answer.read_text() if answer.is_file() else "null" for answer in answers]
+        for answer in answers:
+            answer.unlink(missing_ok=True)
+        return [
+            (child.exitcode, json.loads(result)) for child, result in zip(children, results, strict=True)
+        ]
+
+
+def _child(folder, task, fail, answer, barrier, meet_at) -> None:
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    os.environ.update(MLKIT_HOME=str(folder / ".mlkit"), MLKIT_TEST="1", MLKIT_QUIET="1")
+    if fail:
+        os.environ["MLKIT_TEST_FAIL"] = fail
+    if barrier is not None:
+        for room in (runner, promotion):
+            room.failpoint = lambda name: barrier.wait(60) if name == meet_at else None
+    try:
+        answer.write_text(json.dumps(_run(*task)))
+    except MlkitError as exc:
+        answer.write_text(json.dumps(exc.to_dict()))
+
+
+def _run(verb, argument) -> dict:
+    stores = Stores(open_workspace(), NAME)
+    if verb == "deploy":
+        return runner.deploy(FrozenConfig.load(argument), stores).to_dict()
+    if verb == "rollback":
+        return roll_back(stores, reason=argument).to_dict()
+    entry = stores.ledger.entries()[-1]
+    return {"seqs": [_append(stores, entry, f"{argument}-{turn}") for turn in range(5)]}
+
+
+def _append(stores, entry, reason) -> int:
+    """Append to the ledger as often as it takes; the sequence number that was won."""
+    import dataclasses  # noqa: PLC0415 - of this task only
+
+    while True:
+        head = stores.ledger.head()
+        mine = dataclasses.replace(entry, seq=head.seq + 1, reason=reason)
+        try:
+            return stores.ledger.append(mine, expected_seq=head.seq).seq
+        except MlkitError as exc:
+            if exc.code != "STO021":
+                raise
