@@ -42,6 +42,7 @@ format: .venv/dev.stamp ## let ruff write the style
 
 # Not quiet: with -q a strict build would pass broken links. The variable silences an announcement.
 docs: .venv/dev.stamp ## the documentation, into site/
+	$(BIN)/python tests/checks/reference.py --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lowest: .venv-lowest/test.stamp ## the quick tests, oldest supported versions

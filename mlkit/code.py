@@ -29,7 +29,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlkit.errors import ConfigError, StoreError
+from mlkit.errors import ConfigError, SecurityError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -63,6 +63,24 @@ def load_object(reference: str) -> object:
     for name in qualified_name.split("."):
         found = _member(found, name, reference)
     return found
+
+
+def load_function(reference: str) -> object:
+    """The object that a config names as code to call: anything but the standard library's.
+
+    Raises:
+        SecurityError: The reference names the standard library (SEC004).
+        ConfigError: As `load_object`.
+    """
+    module_name, _ = _parts(reference)
+    if module_name.partition(".")[0] in sys.stdlib_module_names:
+        raise SecurityError(
+            "SEC004",
+            "expected code of yours, found a name of the standard library",
+            path=reference,
+            fix="wrap what you need in a function of your own module, where a reviewer sees it",
+        )
+    return load_object(reference)
 
 
 def _parts(reference: str) -> tuple[str, str]:

@@ -129,6 +129,7 @@ CODES: dict[str, str] = {
     "DAT056": "A split by time needs the time of every row, and some are missing.",
     "DAT060": "Rows break the contract: column, check, count and first keys are listed. Nothing was written.",
     "DAT061": "Rows break a condition that the table itself enforces. Nothing was written.",
+    "DAT062": "A condition of a table is not SQL over its columns, as in: amount >= 0.",
     # The gate.
     "GAT001": (
         "The candidate did not pass the gate and nothing serves yet. The reasons stand in the "
@@ -172,10 +173,11 @@ CODES: dict[str, str] = {
     # The user's own code.
     "RUN010": "Your code raised an error while it was imported, called, fitted or asked to predict.",
     "RUN011": "No trial of the study is complete.",
-    "RUN012": "A resumed study asks for other parameters than before: search depends on more than its trial.",
-    "RUN013": "Every trial of a batch failed; the first error is shown.",
+    "RUN012": "A trial of a resumed study is not the one that was evaluated before. Start anew: resume=False.",
+    "RUN013": "All trials of the study have failed so far; the first error is shown.",
     "RUN014": "The packaged runner failed in its rehearsal; its last line is shown.",
     "RUN015": "The environment for the rehearsal cannot be made or its pins not be installed.",
+    "RUN016": "A process that evaluates folds died, perhaps because memory was short. Take fewer workers.",
     "RUN040": "The model answered with predictions of another number, shape or type than the task has.",
     "RUN041": "The model is no classifier with one output, as the task needs.",
     # Refused, because it could run or reveal what nobody reviewed.

@@ -22,7 +22,7 @@ from mlkit.code import modules_of
 from mlkit.data.contract import Contract  # noqa: TC001 - pydantic reads it
 from mlkit.data.source import Source  # noqa: TC001 - pydantic reads it
 from mlkit.data.split import Split  # noqa: TC001 - pydantic reads it
-from mlkit.errors import ConfigError, NamingError
+from mlkit.errors import ConfigError, DataError, NamingError
 from mlkit.model.estimator import build, references, steps_text
 from mlkit.model.evaluation import Metric, Task, get_metric
 from mlkit.model.gate import Gate  # noqa: TC001 - pydantic reads it
@@ -73,7 +73,8 @@ class Environment(Spec):
     @property
     def packages(self) -> list[str]:
         """Import names of the pinned distributions that a config may name estimators of."""
-        return modules_of(self.pins.keys() - GROUND - {"python"})
+        named = self.pins.keys() - GROUND - {"python"}
+        return modules_of(named) if named else []  # it reads the metadata of all that is installed
 
 
 class FrozenConfig(Spec):
@@ -150,7 +151,7 @@ class FrozenConfig(Spec):
                 raise ConfigError("CFG034", f"{twice[0]!r} stands twice", path=field, fix="name it once")
         if self.target in self.features:
             fix = f"remove {self.target!r}"
-            raise ConfigError("DAT044", "the target is also a feature", path="features", fix=fix)
+            raise DataError("DAT044", "the target is also a feature", path="features", fix=fix)
 
     @property
     def metric_spec(self) -> Metric:

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlkit import code
-from mlkit.errors import ConfigError, StoreError
+from mlkit.errors import ConfigError, SecurityError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -509,3 +509,10 @@ def test_a_git_that_hangs_is_an_error(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(code, "GIT_TIMEOUT_SECONDS", 0.2)
     with pytest.raises(StoreError, match="STO040"):
         code.git_state(tmp_path)
+
+
+def test_a_config_may_not_call_the_standard_library() -> None:
+    """`shutil:rmtree` is an importable function of a dataframe, and not one that a config may name."""
+    with pytest.raises(SecurityError, match="SEC004"):
+        code.load_function("shutil:rmtree")
+    assert code.load_function("numpy:mean") is not None

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlkit import document
-from mlkit.errors import ConfigError, MlkitError, SecurityError
+from mlkit.errors import ConfigError, MlkitError, SecurityError, StoreError
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
-VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20
+)
 
 
 @given(st.dictionaries(st.text(), VALUES, min_size=1))
@@ -58,6 +62,10 @@ def test_core_scalars_are_those_of_yaml_1_2() -> None:
         (b"a: 1:30\n", "CFG008"),
         (b"a: 0x1F\n", "CFG008"),
         (b"1: a\n", "CFG009"),
+        (b"? [a]\n: b\n", "CFG009"),
+        (b"a: " + b"9" * 5000, "CFG009"),
+        (b"a: \x00\n", "CFG004"),
+        (b"a: \x1b[2J\n", "CFG004"),
         (b"\xef\xbb\xbfa: 1\n", "CFG020"),
         (b"a: \xff\n", "CFG020"),
         (b"a: !!python/object/apply:os.getcwd []\n", "SEC001"),
@@ -74,6 +82,7 @@ def test_what_misleads_is_refused(text: bytes, code: str) -> None:
         document.parse(text, origin="models/x.yaml")
     assert caught.value.code == code
     assert caught.value.path.startswith("models/x.yaml")
+    assert caught.value.fix
 
 
 def test_errors_name_the_line() -> None:
@@ -95,3 +104,58 @@ def test_a_secret_is_not_repeated() -> None:
         document.parse(b"a: 1\nt: ghp_abcdefghijklmnopqrstuvwxyz0123\n", origin="x.yaml")
     assert "ghp_" not in str(caught.value)
     assert "line 2" in str(caught.value)
+
+
+def test_bytes_of_any_kind_are_read_or_refused() -> None:
+    """Whatever stands in a file, the answer is a mapping or an error of ours."""
+    pieces = st.sampled_from(
+        [b"a: ", b"\n", b"- ", b"? ", b"[", b"]", b"{", b"}", b"&x ", b"*x", b"!!int ", b"|\n", b"'"]
+    )
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.lists(pieces | st.binary(max_size=4), max_size=12).map(b"".join))
+    def check(data: bytes) -> None:
+        with contextlib.suppress(MlkitError):
+            assert isinstance(document.parse(data, origin="x.yaml"), dict)
+
+    check()
+
+
+def test_a_merge_key_is_a_key_like_any_other() -> None:
+    """YAML 1.1 would copy another mapping in; then a duplicate could hide."""
+    assert document.parse(b"<<: {a: 1}\nb: 2\n", origin="x") == {"<<": {"a": 1}, "b": 2}
+
+
+def test_a_file_is_replaced_whole(tmp_path) -> None:
+    """The folder is made, the old text goes, no draft stays, and others may read what git will track."""
+    path = tmp_path / "models" / "x.yaml"
+    mask = os.umask(0o022)
+    try:
+        document.save(path, "a: 1\n")
+        document.save(path, "ä: 2\r\n")
+    finally:
+        os.umask(mask)
+    assert path.read_bytes() == "ä: 2\r\n".encode()
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_written_is_left_as_it_was(tmp_path) -> None:
+    """The system's refusal is an error of the store, which names the file; no draft stays."""
+    (tmp_path / "folder" / "x.yaml").mkdir(parents=True)
+    (tmp_path / "file").write_text("kept")
+    for path in (tmp_path / "folder" / "x.yaml", tmp_path / "file" / "x.yaml"):
+        with pytest.raises(StoreError) as caught:
+            document.save(path, "a: 1\n")
+        assert (caught.value.code, caught.value.path) == ("STO023", str(path))
+    assert list((tmp_path / "folder").iterdir()) == [tmp_path / "folder" / "x.yaml"]
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_written_list_is_flat_while_it_is_short() -> None:
+    """One line for a few plain items, else one each, so that a diff points at the item."""
+    text = document.write({"few": [1, 2], "many": list(range(40)), "deep": [[1]], "text": ["1e3"]})
+    assert "few: [1, 2]\n" in text
+    assert "many:\n  - 0\n  - 1\n" in text
+    assert "deep:\n  - [1]\n" in text
+    assert "text: ['1e3']\n" in text

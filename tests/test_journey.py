@@ -6,7 +6,11 @@ import polars as pl
 import pytest
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestRegressor,
+)
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -140,6 +144,18 @@ def test_words_and_numbers_in_a_pipeline(home, flights) -> None:
         trials=2,
         cv=2,
     )
+    config = project.freeze(study.best, gate=Gate(), source=str(snapshot.table))
+    assert project.deploy(config).outcome == "promoted"
+
+
+def test_categories_reach_the_estimator_as_categories(home, flights) -> None:
+    """A categorical column is one for the estimator too, with the categories that the config fixes."""
+    carriers = flights.dropna()["flight_id"].mod(3).map({0: "AA", 1: "B6", 2: "UA"}).astype("category")
+    project = ModelProject("journey", target="delay", key="flight_id", metric="rmse")
+    snapshot = project.snapshot(flights.dropna().assign(carrier=carriers))
+    assert snapshot.contract.columns["carrier"].categories == ("AA", "B6", "UA")
+    boosting = HistGradientBoostingRegressor(max_iter=3, categorical_features="from_dtype")
+    study = project.study(lambda trial: boosting, snapshot, trials=1, cv=2)
     config = project.freeze(study.best, gate=Gate(), source=str(snapshot.table))
     assert project.deploy(config).outcome == "promoted"
 

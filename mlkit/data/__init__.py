@@ -1,0 +1,1 @@
+"""Data: where rows come from, what they keep, how they are named and cut."""

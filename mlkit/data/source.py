@@ -14,7 +14,7 @@ import pyarrow as pa
 from pydantic import model_validator
 
 from mlkit.boundary import user_code
-from mlkit.code import load_object
+from mlkit.code import load_function
 from mlkit.data.frame import admit
 from mlkit.digest.fingerprint import canonical_order, lanes
 from mlkit.digest.stream import open_stream
@@ -102,7 +102,7 @@ def read_source(source: Source, engine: Engine) -> Pinned:
 
 
 def read_dataframe(data: object) -> pa.Table:
-    """All rows of any dataframe in the types that a table holds.
+    """All rows of any dataframe in the types that a table holds; categories stay dictionary-encoded.
 
     Args:
         data: A pandas or Polars dataframe, an Arrow table or stream, or anything that gives one.
@@ -110,7 +110,13 @@ def read_dataframe(data: object) -> pa.Table:
     Raises:
         DataError: A name, type or value that no table holds exactly.
     """
-    return admit(open_stream(data)).read_all()
+    reader = open_stream(data)
+    categories = [field.name for field in reader.schema if pa.types.is_dictionary(field.type)]
+    rows = admit(reader).read_all()
+    for name in categories:  # a table stores the values; that they are categories goes into the contract
+        encoded = rows.column(name).dictionary_encode()
+        rows = rows.set_column(rows.column_names.index(name), name, encoded)
+    return rows
 
 
 def prepare_rows(rows: pa.Table, prepare: object, *, name: str) -> pa.Table:
@@ -150,7 +156,7 @@ def _described(table: str, engine: Engine) -> TableInfo:
 
 def _imported(reference: str) -> object:
     with user_code(reference, action="import"):
-        return load_object(reference)
+        return load_function(reference)
 
 
 def _call(function: object, arguments: tuple[Any, ...], name: str) -> object:

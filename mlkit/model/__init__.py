@@ -1,0 +1,1 @@
+"""Models: describing, fitting, scoring and judging; everything is a function of its arguments."""

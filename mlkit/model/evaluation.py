@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from sklearn import metrics
 
 from mlkit.boundary import user_code
-from mlkit.code import load_object
+from mlkit.code import load_function
 from mlkit.errors import ConfigError, DataError, StudyError, UnsupportedTypeError
 from mlkit.model.gate import Direction
 from mlkit.model.predictions import Task
@@ -111,7 +111,7 @@ def _own(reference: str, direction: Direction | None) -> Metric:
             f"{reference} is a metric of your own, and nothing says which scores are better",
             "give direction='minimize' or 'maximize'",
         )
-    function = load_object(reference)
+    function = load_function(reference)
     if not callable(function):
         found = f"expected a function at {reference}, found a {type(function).__name__}"
         raise ConfigError(

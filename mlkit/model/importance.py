@@ -10,6 +10,8 @@ from mlkit.model.evaluation import better, score
 from mlkit.model.predictions import predict
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mlkit.model.evaluation import Metric, Task
     from mlkit.model.training import Rows
 
@@ -35,18 +37,22 @@ def feature_importances(
         seed: Of the permutations.
 
     Returns:
-        By feature: `mean` loss of score over `REPEATS` permutations, and its `spread`.
+        By feature: `mean` loss of score over `REPEATS` permutations, and its `spread`; both nan where
+        the metric has no value on the sample.
     """
     sample = rows.take(np.arange(min(SAMPLE, len(rows))))
     generator = np.random.default_rng(seed)
-    base = score(metric, sample.target, predict(model, sample.frame, task=task))
+
+    def score_of(frame: pd.DataFrame) -> float:
+        return score(metric, sample.target, predict(model, frame, task=task))
+
+    base = score_of(sample.frame)
     found: dict[str, dict[str, float]] = {}
     for name in sample.frame.columns:
         losses = []
         for _ in range(REPEATS):
-            shuffled = sample.frame.copy()
             order = generator.permutation(len(sample))
-            shuffled[name] = sample.frame[name].take(order).reset_index(drop=True)
-            losses.append(better(metric, base, score(metric, sample.target, predict(model, shuffled, task=task))))
-        found[str(name)] = {"mean": float(np.mean(losses)), "spread": float(np.std(losses))}
-    return dict(sorted(found.items(), key=lambda item: -item[1]["mean"]))
+            shuffled = sample.frame[name].take(order).reset_index(drop=True)
+            losses.append(better(metric, base, score_of(sample.frame.assign(**{name: shuffled}))))
+        found[name] = {"mean": float(np.mean(losses)), "spread": float(np.std(losses))}
+    return dict(sorted(found.items(), key=lambda item: -np.nan_to_num(item[1]["mean"], nan=-np.inf)))

@@ -1,16 +1,20 @@
 """Fitting: the same rows and the same description give the same model, bit for bit.
 
 Rows arrive in canonical order and canonical types; every seed is derived from one number; linear
-algebra runs on one thread, because a sum split over threads depends on how many there are.
+algebra runs on one thread, because a sum split over threads depends on how many there are. Estimators
+that draw from the global generators of numpy and Python are covered too, as long as nothing else draws
+at the same time: a fold is seeded anew, whatever was fitted before it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import random
+import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +28,7 @@ from mlkit.model.evaluation import score
 from mlkit.model.predictions import Predictions, predict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -70,17 +74,46 @@ def as_rows(table: pa.Table, contract: Contract, *, features: Sequence[str], tar
 
 
 @contextlib.contextmanager
-def deterministic(seed: int) -> Iterator[None]:
-    """One thread for linear algebra and fixed global seeds, put back afterwards."""
+def deterministic(seed: int) -> Iterator[Callable[[], bool]]:
+    """One thread for linear algebra and fixed global seeds, put back afterwards.
+
+    Args:
+        seed: Of the global generators of numpy and Python.
+
+    Yields:
+        A function that tells whether anything has been drawn from the global generators since.
+    """
     numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002 - what estimators use
     np.random.seed(seed % 2**32)  # noqa: NPY002 - what estimators without random_state use
     random.seed(seed)
+    untouched = _positions()
     try:
-        with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
-            yield
+        with native_threads(1, "blas"):
+            yield lambda: _positions() != untouched
     finally:
         np.random.set_state(numpy_state)  # noqa: NPY002 - as above
         random.setstate(python_state)
+
+
+def _positions() -> tuple[object, ...]:
+    """Where the global generators stand, as something to compare."""
+    state = np.random.get_state(legacy=False)  # noqa: NPY002 - as above
+    inner = state["state"]
+    return inner["key"].tobytes(), inner["pos"], state["has_gauss"], random.getstate()
+
+
+def native_threads(count: int, library: Literal["blas", "openmp"]) -> contextlib.AbstractContextManager[Any]:
+    """Context in which native libraries of a kind use so many threads, where this thread calls them."""
+    limited: contextlib.AbstractContextManager[Any] = _libraries(len(sys.modules)).limit(
+        limits=count, user_api=library
+    )
+    return limited
+
+
+@functools.lru_cache(maxsize=1)
+def _libraries(_: int) -> threadpoolctl.ThreadpoolController:
+    """The native libraries in memory. Finding them takes milliseconds, and only imports add some."""
+    return threadpoolctl.ThreadpoolController()
 
 
 def fit(description: Mapping[str, Any], rows: Rows, *, seed: int, trusted: Sequence[str] = ()) -> Any:  # noqa: ANN401 - any estimator
@@ -110,14 +143,32 @@ def evaluate_fold(
     task: Task,
     seed: int,
     trusted: Sequence[str] = (),
+    alone: bool = True,
 ) -> FoldResult:
-    """Fit on the first positions of `fold`, score on the second."""
-    started = time.perf_counter()
-    fitted = fit(description, rows.take(fold[0]), seed=seed, trusted=trusted)
-    held_out = rows.take(fold[1])
-    predictions = predict(fitted, held_out.frame, task=task)
-    value = score(metric, held_out.target, predictions)
-    return FoldResult(value, predictions, time.perf_counter() - started)
+    """Fit on the first positions of a fold, score on the second.
+
+    Args:
+        description: Class path and parameters (`mlkit.model.estimator`).
+        rows: What a study may see.
+        fold: Positions to fit on and to score on.
+        metric: How predictions are scored.
+        task: Kind of prediction.
+        seed: Seed of the study.
+        trusted: Further packages that may be imported.
+        alone: False where other threads evaluate at the same time: then it is for the caller to hold
+            `deterministic`, and to see that nothing was drawn.
+
+    Raises:
+        StudyError: The estimator refused to fit or to predict.
+        ConfigError: The estimator cannot be built, or has no answer to what the metric needs.
+    """
+    with deterministic(seed) if alone else contextlib.nullcontext():
+        started = time.perf_counter()
+        fitted = fit(description, rows.take(fold[0]), seed=seed, trusted=trusted)
+        held_out = rows.take(fold[1])
+        predictions = predict(fitted, held_out.frame, task=task)
+        value = score(metric, held_out.target, predictions)
+        return FoldResult(value, predictions, time.perf_counter() - started)
 
 
 def held_out_fingerprint(folds: Folds, results: Sequence[FoldResult]) -> str:
@@ -126,4 +177,5 @@ def held_out_fingerprint(folds: Folds, results: Sequence[FoldResult]) -> str:
     for (_, positions), result in zip(folds.pairs(), results, strict=True):
         column = pa.array(positions.astype(np.int64))
         tables.append(result.predictions.to_table().append_column("position", column))
-    return fingerprint(pa.concat_tables(tables))
+    # A fold may not have seen every class; then it has no column of its probability.
+    return fingerprint(pa.concat_tables(tables, promote_options="default"))

@@ -1,0 +1,1 @@
+"""Exploration: studies, freezing, handing off. Never imported on a production cluster."""

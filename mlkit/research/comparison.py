@@ -1,8 +1,9 @@
-"""Side by side: studies on the same rows, splits of the same snapshot, and the counted look at test rows."""
+"""Side by side: studies on the same rows, splits of a snapshot, and the counted look at test rows."""
 
 from __future__ import annotations
 
 import dataclasses
+import html
 import math
 import statistics
 from typing import TYPE_CHECKING, Any
@@ -21,18 +22,19 @@ from mlkit.research.exploration import gather
 from mlkit.research.study.trials import LOOKS_TAG, looks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mlkit.data.snapshot import Snapshot
     from mlkit.data.split import Split
-    from mlkit.research.exploration import Problem
+    from mlkit.model.training import FoldResult
+    from mlkit.research.exploration import Material, Problem
     from mlkit.research.study.trials import Study, Trial
     from mlkit.tracking.runs import Tracking
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A table of things that may be compared, best first.
+    """A table of things that may be compared.
 
     Attributes:
         title: What is compared.
@@ -57,7 +59,8 @@ class Comparison:
         return f"{self.title}\n{self.frame().to_string(index=False)}\n  {self.advice}"
 
     def _repr_html_(self) -> str:
-        return f"<h4>{self.title}</h4>{self.frame().to_html(index=False)}<p>{self.advice}</p>"
+        table = self.frame().to_html(index=False)
+        return f"<h4>{html.escape(self.title)}</h4>{table}<p>{html.escape(self.advice)}</p>"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +77,7 @@ class TestLook:
 
     metric: str
     score: float
-    cv_score: float | None
+    cv_score: float
     rows: int
     looks: int
 
@@ -84,8 +87,9 @@ class TestLook:
 
     def __repr__(self) -> str:
         """The score beside what cross-validation promised, and the count."""
+        said = f"(cross-validation said {self.cv_score:.6g})"
         return (
-            f"{self.metric} {self.score:.6g} on {self.rows:,} test rows (cross-validation said {self.cv_score:.6g})\n"
+            f"{self.metric} {self.score:.6g} on {self.rows:,} test rows {said}\n"
             f"  look {self.looks} at the sealed rows; each one makes this number a little less honest"
         )
 
@@ -94,34 +98,45 @@ def compare_studies(studies: Sequence[Study]) -> Comparison:
     """Best trials of several studies, best first.
 
     Raises:
-        UsageError: They were made on different train rows or metrics, so their numbers mean different things.
+        UsageError: They were made on different train rows, targets or metrics, so their numbers mean
+            different things.
+        StudyError: One of them has no complete trial.
     """
     if not studies:
         raise UsageError("CLI029", "nothing to compare", path="studies", fix="pass two studies")
-    first = studies[0].setting
+    first = studies[0]
     for study in studies[1:]:
-        for what, here, there in (
-            ("train rows", first.train, study.setting.train),
-            ("metric", first.metric.name, study.setting.metric.name),
-        ):
-            if here != there:
-                message = f"{studies[0].name} and {study.name} have different {what}: {here} and {there}"
-                raise UsageError("CLI029", message, path=study.name, fix="study the same snapshot with the same split")
+        _check_comparable(first, study)
+    metric = first.setting.metric
+    sign = 1 if metric.direction == "minimize" else -1
     rows = [
         {
             "study": study.name,
-            first.metric.name: study.best.score,
-            "spread": _spread(study.best.scores),
+            metric.name: study.best.score,
+            "spread": study.best.spread,
             "folds": study.setting.cv,
             "trials": len(study.trials),
             "seconds": round(sum(trial.seconds for trial in study.trials), 1),
             "best": steps_text(study.best.model),
         }
-        for study in studies
+        for study in sorted(studies, key=lambda study: sign * (study.best.score or 0.0))
     ]
-    rows.sort(key=lambda row: row[first.metric.name], reverse=first.metric.direction == "maximize")
-    advice = f"all on {first.train_rows:,} train rows {first.train}; differences below the spread are noise"
-    return Comparison(f"{len(rows)} studies by {first.metric.name}", tuple(rows), advice)
+    train = f"{first.setting.train_rows:,} train rows {first.setting.train}"
+    advice = f"all on {train}; differences below the spread are noise"
+    return Comparison(f"{len(rows)} studies by {metric.name}", tuple(rows), advice)
+
+
+def _check_comparable(first: Study, other: Study) -> None:
+    here, there = first.setting, other.setting
+    for what, ours, theirs in (
+        ("train rows", here.train, there.train),
+        ("targets", here.target, there.target),
+        ("metrics", here.metric.name, there.metric.name),
+    ):
+        if ours != theirs:
+            message = f"{first.name} and {other.name} have different {what}: {ours} and {theirs}"
+            fix = "study the same snapshot with the same split, target and metric"
+            raise UsageError("CLI029", message, path=other.name, fix=fix)
 
 
 def try_splits(
@@ -130,36 +145,47 @@ def try_splits(
     """Cross-validate one estimator on the train rows of several splits of one snapshot.
 
     The test rows of each split stay sealed. `mean` and `spread` (standard deviation) are over folds.
+
+    Raises:
+        UsageError: No splits.
+        StudyError: The estimator failed.
     """
-    model, rows = describe(estimator), []
-    with deterministic(seed), progress(f"{len(splits)} splits", len(splits) * cv) as advance:
+    if not splits:
+        raise UsageError("CLI029", "nothing to compare", path="splits", fix="pass two splits")
+    model = describe(estimator)
+    rows: list[dict[str, Any]] = []
+    with progress(f"{len(splits)} splits", len(splits)) as advance:
         for split in splits:
             material = gather(dataclasses.replace(problem, split=split), snapshot, cv=cv, seed=seed)
-            setting, scores = material.setting, []
-            for fold in material.folds.pairs():
-                result = evaluate_fold(
-                    model,
-                    material.rows,
-                    fold,
-                    metric=setting.metric,
-                    task=setting.task,
-                    seed=seed,
-                    trusted=packages_of(model),
-                )
-                scores.append(result.score)
-                advance()
+            scores = [result.score for result in _results(model, material)]
             rows.append(
                 {
                     "split": _split_text(split),
-                    "train": setting.train_rows,
-                    "test": setting.test_rows,
+                    "train": material.setting.train_rows,
+                    "test": material.setting.test_rows,
                     "mean": math.fsum(scores) / len(scores),
-                    "spread": _spread(scores),
+                    "spread": statistics.stdev(scores) if len(scores) > 1 else None,
                 }
             )
+            advance()
     means = [row["mean"] for row in rows]
-    advice = f"means differ by {max(means) - min(means):.6g} over splits: choose a split for its meaning, not its score"
+    difference = f"means differ by {max(means) - min(means):.6g} over splits"
+    advice = f"{difference}: choose a split for its meaning, not its score"
     return Comparison(f"{steps_text(model)} by {problem.metric}, {cv} folds", tuple(rows), advice)
+
+
+def _results(model: Mapping[str, Any], material: Material) -> Iterator[FoldResult]:
+    setting = material.setting
+    for fold in material.folds.pairs():
+        yield evaluate_fold(
+            model,
+            material.rows,
+            fold,
+            metric=setting.metric,
+            task=setting.task,
+            seed=setting.seed,
+            trusted=packages_of(model),
+        )
 
 
 def look_at_test(trial: Trial, tracking: Tracking) -> TestLook:
@@ -170,13 +196,14 @@ def look_at_test(trial: Trial, tracking: Tracking) -> TestLook:
     """
     setting = trial.setting
     if setting is None or trial.score is None:
-        raise UsageError("CLI022", f"trial {trial.number} is {trial.state}", path="trial", fix="evaluate study.best")
+        message = f"trial {trial.number} is {trial.state}"
+        raise UsageError("CLI022", message, path="trial", fix="evaluate study.best")
     contract = setting.snapshot.contract
     parts = cut_rows(setting.snapshot.to_arrow(), setting.split, key=setting.key, target=setting.target)
     rows = as_rows(parts.train, contract, features=setting.features, target=setting.target)
     with deterministic(setting.seed):
         model = fit(trial.model, rows, seed=setting.seed, trusted=packages_of(trial.model))
-    predictions = predict(model, to_frame(parts.test, contract, setting.features), task=setting.task)
+        predictions = predict(model, to_frame(parts.test, contract, setting.features), task=setting.task)
     value = score(setting.metric, to_target(parts.test, contract, setting.target), predictions)
     count = looks(tracking.run(trial.study_run_id)) + 1
     tracking.log(trial.study_run_id, tags={LOOKS_TAG: str(count)})
@@ -184,10 +211,9 @@ def look_at_test(trial: Trial, tracking: Tracking) -> TestLook:
     return TestLook(setting.metric.name, value, trial.score, parts.test.num_rows, count)
 
 
-def _spread(scores: Sequence[float]) -> float:
-    return statistics.stdev(scores) if len(scores) > 1 else 0.0
-
-
 def _split_text(split: Split) -> str:
-    rule = split.time and f"by time {split.time}" or split.by and f"by {', '.join(split.by)}" or f"seed {split.seed}"
-    return f"{split.test:g} {rule}{' stratified' if split.stratify else ''}"
+    """``0.2 seed 7 stratified``, ``0.2 by time day``, ``0.2 by carrier seed 7``."""
+    if split.time:
+        return f"{split.test:g} by time {split.time}"
+    group = f" by {', '.join(split.by)}" if split.by else ""
+    return f"{split.test:g}{group} seed {split.seed}{' stratified' if split.stratify else ''}"

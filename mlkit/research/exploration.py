@@ -5,25 +5,23 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from mlkit.code import reference_of
+from mlkit.code import load_function, reference_of
 from mlkit.console import say
 from mlkit.data.contract import Contract
 from mlkit.data.parts import Parts, cut_rows, study_folds
 from mlkit.data.snapshot import Snapshot, contract_of, publish_rows
 from mlkit.data.source import Source, prepare_rows, read_dataframe, read_source
-from mlkit.data.split import Split
 from mlkit.errors import ConfigError, DataError
 from mlkit.model.evaluation import get_metric, infer_task
 from mlkit.model.training import as_rows
+from mlkit.research.study.search import check_whole
 from mlkit.research.study.trials import StudySetting
 from mlkit.workspace import table_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pyarrow as pa
 
-    from mlkit.data.split import Folds
+    from mlkit.data.split import Folds, Split
     from mlkit.engines.base import Engine
     from mlkit.model.evaluation import Task
     from mlkit.model.training import Rows
@@ -65,7 +63,9 @@ class Material:
     folds: Folds
 
 
-def take_snapshot(problem: Problem, data: object, *, prepare: object, contract: object, engine: Engine) -> Snapshot:
+def take_snapshot(
+    problem: Problem, data: object, *, prepare: object, contract: object, engine: Engine
+) -> Snapshot:
     """Prepare, check and publish rows under the fingerprint of their content.
 
     Args:
@@ -74,12 +74,14 @@ def take_snapshot(problem: Problem, data: object, *, prepare: object, contract: 
         prepare: ``module:function``, or a function; None for rows that are prepared already.
         contract: What prepared rows keep; by default inferred from them (dtypes only).
         engine: Where tables live.
+
+    Raises:
+        DataError: There is no target among the columns (DAT040), or the rows hold what no store could.
+        ContractError: The rows break the contract; nothing was written.
+        StudyError: `prepare` failed.
     """
     source, why = _named_source(data, prepare)
-    if source is not None:
-        rows = read_source(source, engine).rows
-    else:
-        rows = _rows_in_memory(data, prepare, engine)
+    rows = _unnamed_rows(data, prepare, engine) if source is None else read_source(source, engine).rows
     if problem.target not in rows.column_names:
         fix = f"columns: {', '.join(rows.column_names)}"
         raise DataError("DAT040", "the target is not among the columns", path=problem.target, fix=fix)
@@ -97,14 +99,20 @@ def look_at_split(problem: Problem, snapshot: Snapshot, split: Split | None) -> 
 
 
 def gather(problem: Problem, snapshot: Snapshot, *, cv: int, seed: int) -> Material:
-    """Everything a study needs of a snapshot; the test rows are counted and left behind."""
-    table = snapshot.to_arrow()
-    task = problem.task or _inferred_task(table, problem.target)
-    metric = get_metric(problem.metric, direction=problem.direction, task=task)
-    features = problem.features or default_features(snapshot.contract, problem)
-    parts = cut_rows(table, problem.split, key=problem.key, target=problem.target)
+    """Everything a study needs of a snapshot; the test rows are counted and left behind.
+
+    Raises:
+        UsageError: A seed that no config could hold.
+        DataError: A feature that is not there, the target among the features, or an empty part or fold.
+        ConfigError: The metric or the split does not fit the task.
+    """
+    check_whole("seed", seed, least=0, most=2**32 - 1)
+    features = _features(snapshot.contract, problem)
+    parts = cut_rows(snapshot.to_arrow(), problem.split, key=problem.key, target=problem.target)
     if not problem.key and not problem.split.by and not problem.split.time:
         say("no key: rows are split by their whole content, so another column would reshuffle them")
+    task = problem.task or _inferred_task(parts.train, problem.target)
+    metric = get_metric(problem.metric, direction=problem.direction, task=task)
     folds = study_folds(parts, cv, split=problem.split, key=problem.key, target=problem.target, seed=seed)
     train, test = parts.fingerprints
     setting = StudySetting(
@@ -127,6 +135,19 @@ def gather(problem: Problem, snapshot: Snapshot, *, cv: int, seed: int) -> Mater
     return Material(setting, rows, folds)
 
 
+def _features(contract: Contract, problem: Problem) -> tuple[str, ...]:
+    if problem.features is None:
+        return default_features(contract, problem)
+    for name in problem.features:
+        if name not in contract.columns:
+            fix = f"columns: {', '.join(contract.columns)}"
+            raise DataError("DAT045", "this feature is not among the columns", path=name, fix=fix)
+    if problem.target in problem.features:
+        fix = f"leave {problem.target!r} out of features="
+        raise DataError("DAT044", "the target is also a feature", path="features", fix=fix)
+    return problem.features
+
+
 def default_features(contract: Contract, problem: Problem) -> tuple[str, ...]:
     """All columns but target, key and time, in name order; what no estimator takes is left out aloud."""
     taken = {problem.target, *problem.key, problem.split.time}
@@ -146,19 +167,26 @@ def _named_source(data: object, prepare: object) -> tuple[Source | None, str]:
         reference = _reference(prepare)
     except ConfigError as exc:
         return None, f"prepare cannot be imported by name: {exc.message}"
-    if isinstance(data, Source):
-        return data if reference is None else data.replace(prepare=reference), ""
-    if isinstance(data, str):
-        return Source(table=str(table_name(data)), prepare=reference), ""
-    return None, "the snapshot was taken from a dataframe in memory"
+    stored = _stored(data)
+    if stored is None:
+        return None, "the snapshot was taken from a dataframe in memory"
+    return stored if reference is None else stored.replace(prepare=reference), ""
 
 
-def _rows_in_memory(data: object, prepare: object, engine: Engine) -> pa.Table:
+def _stored(data: object) -> Source | None:
     if isinstance(data, str):
-        rows = read_source(Source(table=str(table_name(data))), engine).rows
-    else:
-        rows = read_dataframe(data)
-    return rows if prepare is None else prepare_rows(rows, prepare, name=getattr(prepare, "__name__", "prepare"))
+        return Source(table=str(table_name(data)))
+    return data if isinstance(data, Source) else None
+
+
+def _unnamed_rows(data: object, prepare: object, engine: Engine) -> pa.Table:
+    stored = _stored(data)
+    rows = read_dataframe(data) if stored is None else read_source(stored.replace(prepare=None), engine).rows
+    if prepare is None:
+        return rows
+    if isinstance(prepare, str):
+        return prepare_rows(rows, load_function(prepare), name=prepare)
+    return prepare_rows(rows, prepare, name=getattr(prepare, "__name__", "prepare"))
 
 
 def _reference(prepare: object) -> str | None:
@@ -176,5 +204,6 @@ def _contract(source: Source | None, rows: pa.Table, engine: Engine) -> Contract
 
 def _inferred_task(table: pa.Table, target: str) -> Task:
     task = infer_task(table.column(target))
-    say(f"task: {task} (from {target}, {table.schema.field(target).type}); pass task= to say otherwise")
+    found = f"from {target}, {table.schema.field(target).type}"
+    say(f"task: {task} ({found}); pass task= to say otherwise")
     return task

@@ -12,7 +12,7 @@ from mlkit.code import code_digest, git_state, pinned, third_party, user_files
 from mlkit.data.parts import cut_rows
 from mlkit.data.source import Source, ordered, read_source
 from mlkit.digest.fingerprint import fingerprint
-from mlkit.errors import DataError, UsageError
+from mlkit.errors import ConfigError, DataError, UsageError
 from mlkit.frozen import Environment, FrozenConfig, provenance_path
 from mlkit.model.estimator import packages_of, references
 from mlkit.model.training import as_rows, deterministic, fit
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from mlkit.data.snapshot import Snapshot
     from mlkit.engines.base import Engine
+    from mlkit.model.evaluation import Metric
     from mlkit.model.gate import Gate
     from mlkit.research.study.trials import StudySetting, Trial
     from mlkit.tracking.runs import RunRecord
@@ -53,13 +54,14 @@ def freeze_trial(
         engine: Where the source is read from, if it has to be checked.
 
     Raises:
-        UsageError: The trial is not complete, or the tree is dirty and no reason was given.
+        UsageError: The trial is not complete, nothing names its rows, or the tree is dirty without a reason.
         DataError: The source does not hold the rows of the trial's snapshot.
-        ConfigError: Something in the trial cannot be named.
+        ConfigError: Something in the trial cannot be named, or the gate contradicts the study.
     """
     setting = trial.setting
     if setting is None or trial.state != "complete":
-        raise UsageError("CLI022", f"trial {trial.number} is {trial.state}", path="trial", fix="freeze study.best")
+        message = f"trial {trial.number} is {trial.state}"
+        raise UsageError("CLI022", message, path="trial", fix="freeze study.best")
     where = _declared(setting.snapshot, source, engine)
     metric = [setting.metric.name] if ":" in setting.metric.name else []
     files = user_files([*where.references, *references(trial.model), *metric])
@@ -76,28 +78,36 @@ def freeze_trial(
         serialization=_serialization(trial, setting, study_run),
         source=where,
         split=setting.split,
-        gate=gate,
+        gate=_directed(gate, setting.metric),
         contract=setting.snapshot.contract,
         environment=environment_of(trial.model, third_party(files)),
     )
     config.write(path)
     origin = {
         **_origin(trial, setting),
-        "test_looks": looks(study_run),
         **commit,
+        "test_looks": looks(study_run),
         "code_digest": code_digest(files),
         "config_digest": config.digest,
         "reason": reason,
     }
-    text = json.dumps(origin, indent=2, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(origin, indent=2, sort_keys=True, ensure_ascii=False, default=str)
     document.save(provenance_path(Path(str(config.path))), f"{text}\n")
     return config
 
 
 def environment_of(model: Mapping[str, Any], imported: Iterable[str]) -> Environment:
-    """Pins of every distribution that can change the model: its own, the user's, and the ground they share."""
+    """Pins of all that can change the model: its own libraries, the user's, and the ground they share."""
     python = ".".join(platform.python_version_tuple()[:2])
     return Environment(python=python, requirements=tuple(pinned({*_ALWAYS, *packages_of(model), *imported})))
+
+
+def _directed(gate: Gate, metric: Metric) -> Gate:
+    """The gate with the direction that the study had; a known metric carries its own."""
+    if gate.direction not in (None, metric.direction):
+        message = f"the study was to {metric.direction} {metric.name}, the gate is to {gate.direction} it"
+        raise ConfigError("CFG013", message, path="gate.direction", fix="leave the direction out")
+    return gate.replace(direction=metric.direction) if ":" in metric.name else gate
 
 
 def _serialization(trial: Trial, setting: StudySetting, study_run: RunRecord) -> Serialization:
@@ -117,7 +127,7 @@ def _declared(snapshot: Snapshot, source: Source | str | None, engine: Engine) -
     """The source to freeze; one that is named only now must hold the very rows of the snapshot."""
     if source is None:
         if snapshot.source is None:
-            fix = f"pass source='features.<table>' after project.publish_features, or source={str(snapshot.table)!r}"
+            fix = f"pass source='features.<table>' once they are published, or source={str(snapshot.table)!r}"
             raise UsageError("CLI023", snapshot.unnamed, path="source", fix=fix)
         return snapshot.source
     declared = Source(table=source) if isinstance(source, str) else source

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import os
+import multiprocessing
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 
 from tests.production import scenes
 
+# What the first deployment of a process loads on the way.
+_LOADED = (
+    "alembic.command",
+    "mlflow.pyfunc",
+    "mlflow.store.model_registry.sqlalchemy_workspace_store",
+    "mlflow.store.tracking.sqlalchemy_workspace_store",
+    "mlkit.engines.local",
+    "pandera.pandas",
+    "tests.production.scenes",
+)
 
-@pytest.fixture(scope="session", autouse=True)
-def _fork_server():
+
+@pytest.fixture(scope="session")
+def fork_server():
     """Start, in the repository, the process that all children are forked from."""
-    import multiprocessing  # noqa: PLC0415 - of this fixture only
-    from multiprocessing import forkserver  # noqa: PLC0415 - as above
-
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
-    multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.production.scenes"])
-    forkserver.ensure_running()
-    if before is None:
-        del os.environ["PYTHONPATH"]
-    else:
-        os.environ["PYTHONPATH"] = before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+        patch.delenv("MLKIT_TEST_FAIL", raising=False)
+        multiprocessing.get_context("forkserver").set_forkserver_preload(list(_LOADED))
+        forkserver.ensure_running()
 
 
 @pytest.fixture
@@ -34,7 +40,7 @@ def stores(workspace, user_module, flights):
 
 
 @pytest.fixture
-def children(stores, tmp_path):
+def children(stores, tmp_path, fork_server):
     """Processes that work on the same stores."""
     return scenes.Children(tmp_path)
 
@@ -47,3 +53,16 @@ def saved(tmp_path):
         return str(config.write(tmp_path / f"{name}.yaml").path)
 
     return save
+
+
+@pytest.fixture
+def edit_module(tmp_path, monkeypatch):
+    """A function that rewrites the user's module, as if a new process had loaded it."""
+
+    def edit(old, new, name="my_prepare"):
+        path = tmp_path / f"{name}.py"
+        text = path.read_text()
+        path.write_text(text.replace(old, new))
+        monkeypatch.delitem(__import__("sys").modules, name, raising=False)
+
+    return edit

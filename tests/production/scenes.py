@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -11,6 +13,7 @@ from pathlib import Path
 from mlkit import Gate, MlkitError, Source, Split, open_workspace
 from mlkit.data.features import publish_features
 from mlkit.engines.base import MONITORING, TRAINING, TableName
+from mlkit.errors import RaceLostError
 from mlkit.frozen import FrozenConfig
 from mlkit.production import promotion, runner
 from mlkit.production.registry import RUN_KEY
@@ -59,27 +62,30 @@ def frozen(**changes) -> FrozenConfig:
 
 def state(stores: Stores) -> dict:
     """All that a production leaves behind and that may not depend on how often it was stopped."""
-    entries = stores.ledger.entries()
     champion = stores.registry.champion()
     runs = stores.tracking.runs(stores.experiment, tags={"mlkit_kind": "deploy"})
-    return {
-        "ledger": [(e.seq, e.kind, e.from_version, e.to_version, e.run_key, tables_of(e)) for e in entries],
+    found = {
+        "ledger": [
+            (e.seq, e.kind, e.from_version, e.to_version, e.reason, e.run_key, tables_of(e.evidence))
+            for e in stores.ledger.entries()
+        ],
         "alias": champion and champion.version,
         "versions": [(version.version, version.tags[RUN_KEY]) for version in stores.registry.versions()],
         "tables": [str(name) for schema in (TRAINING, MONITORING) for name in stores.engine.tables(schema)],
         "decisions": [
-            (decision.run_key, decision.outcome, decision.record["scores"])
+            (decision.run_key, decision.outcome, decision.record["scores"], tables_of(decision.record))
             for run in runs
             for decision in stores.decisions.find(run.tags[RUN_KEY])
         ],
-        "runs": [(run.tags[RUN_KEY], run.status, run.tags["mlkit_outcome"]) for run in runs],
+        "runs": [(run.tags[RUN_KEY], run.status, run.tags.get("mlkit_outcome")) for run in runs],
         "artifacts": [artifacts(stores, run.run_id) for run in runs],
     }
+    return json.loads(json.dumps(found))
 
 
-def tables_of(entry) -> list:
-    """Names of the tables of an entry: they hold the fingerprints, so equal names are equal rows."""
-    return [entry.evidence[part]["table"] for part in ("train", "test", "predictions")]
+def tables_of(record) -> list:
+    """Names of the tables of a record: they hold the fingerprints, so equal names are equal rows."""
+    return [record[part]["table"] for part in ("train", "test", "predictions")]
 
 
 def artifacts(stores: Stores, run_id: str) -> list:
@@ -89,20 +95,20 @@ def artifacts(stores: Stores, run_id: str) -> list:
 
 
 def listing(home: Path) -> dict:
-    """Every file below a home with its bytes; the database apart, which is written on every read."""
+    """Every file below a home with its bytes; the database apart, which is touched by every reader."""
     files = (path for path in home.rglob("*") if path.is_file() and not path.name.startswith("mlflow.db"))
     return {path.relative_to(home).as_posix(): path.read_bytes() for path in files}
 
 
 class Children:
-    """Processes of their own, forked from one that has the libraries loaded already."""
+    """Processes of their own in a folder, forked from one that has the libraries loaded already."""
 
     def __init__(self, folder: Path) -> None:
         self._context = multiprocessing.get_context("forkserver")
         self._folder = folder
 
     def run(self, *task, fail=None) -> tuple:
-        """Run one task to its end; its exit code and its answer."""
+        """Run one task to its end; its exit code, and its answer (none of one that was killed)."""
         return self.race([task], fail=fail)[0]
 
     def race(self, tasks, *, fail=None, meet_at=None) -> list:
@@ -117,48 +123,44 @@ class Children:
             child.start()
         for child in children:
             child.join(100)
-        results = [answer.read_text() if answer.is_file() else "null" for answer in answers]
+        told = [json.loads(answer.read_text()) if answer.is_file() else None for answer in answers]
         for answer in answers:
             answer.unlink(missing_ok=True)
-        return [
-            (child.exitcode, json.loads(result)) for child, result in zip(children, results, strict=True)
-        ]
+        return [(child.exitcode, answer) for child, answer in zip(children, told, strict=True)]
 
 
 def _child(folder, task, fail, answer, barrier, meet_at) -> None:
     os.chdir(folder)
     sys.path.insert(0, str(folder))
     os.environ.update(MLKIT_HOME=str(folder / ".mlkit"), MLKIT_TEST="1", MLKIT_QUIET="1")
-    if fail:
-        os.environ["MLKIT_TEST_FAIL"] = fail
+    os.environ["MLKIT_TEST_FAIL"] = fail or ""
     if barrier is not None:
         for room in (runner, promotion):
             room.failpoint = lambda name: barrier.wait(60) if name == meet_at else None
     try:
-        answer.write_text(json.dumps(_run(*task)))
+        answer.write_text(json.dumps(_TASKS[task[0]](Stores(open_workspace(), NAME), *task[1:])))
     except MlkitError as exc:
         answer.write_text(json.dumps(exc.to_dict()))
 
 
-def _run(verb, argument) -> dict:
-    stores = Stores(open_workspace(), NAME)
-    if verb == "deploy":
-        return runner.deploy(FrozenConfig.load(argument), stores).to_dict()
-    if verb == "rollback":
-        return roll_back(stores, reason=argument).to_dict()
-    entry = stores.ledger.entries()[-1]
-    return {"seqs": [_append(stores, entry, f"{argument}-{turn}") for turn in range(5)]}
+def _deploy(stores, file) -> dict:
+    report = runner.deploy(FrozenConfig.load(file), stores)
+    return {**report.to_dict(), "state": state(stores)}
 
 
-def _append(stores, entry, reason) -> int:
-    """Append to the ledger as often as it takes; the sequence number that was won."""
-    import dataclasses  # noqa: PLC0415 - of this task only
+def _roll_back(stores, reason) -> dict:
+    return {**roll_back(stores, reason=reason).to_dict(), "state": state(stores)}
 
-    while True:
+
+def _append(stores, reason, turns) -> list:
+    """Append to the ledger, as often as it takes; the sequence numbers that were won."""
+    won = []
+    while len(won) < turns:
         head = stores.ledger.head()
-        mine = dataclasses.replace(entry, seq=head.seq + 1, reason=reason)
-        try:
-            return stores.ledger.append(mine, expected_seq=head.seq).seq
-        except MlkitError as exc:
-            if exc.code != "STO021":
-                raise
+        entry = dataclasses.replace(head, seq=head.seq + 1, reason=reason)
+        with contextlib.suppress(RaceLostError):
+            won.append(stores.ledger.append(entry, expected_seq=head.seq).seq)
+    return won
+
+
+_TASKS = {"deploy": _deploy, "rollback": _roll_back, "append": _append}

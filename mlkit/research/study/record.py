@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mlkit.errors import MlkitError
-from mlkit.model.estimator import packages_of
+from mlkit.code import pinned, third_party, user_files
+from mlkit.model.estimator import packages_of, references
 from mlkit.model.importance import feature_importances
+from mlkit.model.predictions import predict
 from mlkit.model.training import deterministic, fit
+from mlkit.research.study.course import run_course
+from mlkit.research.study.log import TrialLog, log_train_rows
 from mlkit.research.study.page import draw_study
-from mlkit.research.study.trials import BEST_TAG, SERIALIZATION_TAG, STUDY_TAG, Study, Trial, TrialLog, log_train_rows
+from mlkit.research.study.search import digest_of
+from mlkit.research.study.trials import BEST_TAG, MANIFEST_TAG, SERIALIZATION_TAG, STUDY_TAG, Study
 from mlkit.tracking.models import choose_serialization, save_model
 
 if TYPE_CHECKING:
@@ -21,10 +26,16 @@ if TYPE_CHECKING:
     import optuna
 
     from mlkit.research.study.search import Searcher
-    from mlkit.tracking.runs import Tracking
+    from mlkit.research.study.trials import Trial
+    from mlkit.tracking.runs import Status, Tracking
+
+    Importances = Mapping[str, Mapping[str, float]]
 
 KIND_TAG = "mlkit_kind"
 DONE_TAG = "mlkit_trials_done"
+MODEL = "model"
+"""Where the refitted best model lies in the run of its trial."""
+
 _EXAMPLE_ROWS = 5
 
 
@@ -49,30 +60,37 @@ def run_study(
         name: What people call the study; by default made of the project and the study's identity.
         resume: Continue a study of the same identity rather than start another.
         tags: Tags for parent and children (git commit and state).
-        requirements: Pinned requirements of the best model's folder.
+        requirements: Pins of what every model here follows from; with others it is another study.
+
+    Raises:
+        StudyError: As for `run_course`, or no trial is complete (RUN011).
     """
-    setting, identity = searcher.setting, searcher.identity
+    setting = searcher.setting
+    identity = digest_of([searcher.identity, list(requirements)])
     experiment = tracking.experiment(setting.project)
     title = name or f"{setting.project}-{identity[:8]}"
     found = tracking.runs(experiment, tags={STUDY_TAG: identity}) if resume else []
-    tags = {**tags, KIND_TAG: "study"}
-    run_id = found[-1].run_id if found else tracking.start(experiment, title, tags={**tags, STUDY_TAG: identity})
     if found:
+        run_id, done = found[-1].run_id, found[-1].tags.get(DONE_TAG)
         tracking.reopen(run_id)
+    else:
+        own = {**tags, KIND_TAG: "study", STUDY_TAG: identity}
+        run_id, done = tracking.start(experiment, title, tags=own), None
+    status: Status = "FAILED"
     try:
         with TrialLog(tracking, experiment, run_id, setting, tags={**tags, KIND_TAG: "trial"}) as log:
-            native, ended = searcher.run(trials, workers=workers, log=log)
-            written = {trial.number: trial.run_id for trial in log.close()}
-    except (MlkitError, KeyboardInterrupt):
-        tracking.end(run_id, "KILLED")
+            native, ended = run_course(searcher, trials=trials, workers=workers, log=log)
+            written = log.close()
+        study = _study(title, run_id, searcher, ended, written)
+        if done != str(trials):
+            _finish(study, native, searcher, tracking, requirements)
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
         raise
-    study = _study(title, run_id, searcher, ended, written)
-    if not found or found[-1].tags.get(DONE_TAG) != str(trials):
-        serialization = _finish(study, native, searcher, tracking, requirements)
-    else:
-        serialization = found[-1].tags.get(SERIALIZATION_TAG, "")
-    tracking.end(run_id)
-    return dataclasses.replace(study, serialization=serialization)
+    finally:
+        tracking.end(run_id, status)
+    return study
 
 
 def _study(
@@ -87,47 +105,65 @@ def _study(
 
 def _finish(
     study: Study, native: optuna.Study, searcher: Searcher, tracking: Tracking, requirements: Sequence[str]
-) -> str:
-    """Log what belongs to the study as a whole; gives the format that holds the best model."""
+) -> None:
+    """Log what belongs to the study as a whole; the tag that says so comes last."""
     setting, best = study.setting, study.best
     with deterministic(setting.seed):
         model = fit(best.model, searcher.rows, seed=setting.seed, trusted=packages_of(best.model))
-        importances = feature_importances(model, searcher.rows, task=setting.task, metric=setting.metric, seed=setting.seed)
-    serialization = choose_serialization(model)
+        importances = feature_importances(
+            model, searcher.rows, task=setting.task, metric=setting.metric, seed=setting.seed
+        )
+    kept = _keep_model(model, best, searcher, tracking, requirements)
+    tracking.document(study.run_id, "study.json", study.to_dict())
+    tracking.document(study.run_id, "importances.json", _finite(importances))
+    tracking.text(study.run_id, "study.html", draw_study(native, study, importances))
+    log_train_rows(tracking, study.run_id, setting)
+    seconds = sum(trial.seconds for trial in study.trials)
+    tracking.log(
+        study.run_id,
+        params={
+            "cv": setting.cv,
+            "seed": setting.seed,
+            "metric": setting.metric.name,
+            "snapshot": setting.snapshot.fingerprint,
+        },
+        metrics={f"best_{setting.metric.name}": native.best_value, "seconds": seconds},
+        tags={
+            **kept,
+            BEST_TAG: str(best.number),
+            "mlkit_best_run": best.run_id,
+            DONE_TAG: str(len(study.trials)),
+        },
+    )
+
+
+def _keep_model(
+    model: object, best: Trial, searcher: Searcher, tracking: Tracking, requirements: Sequence[str]
+) -> dict[str, str]:
+    """Store the refitted best model with the trial it belongs to; gives the tags of what was stored."""
+    code = user_files(references(best.model))
     example = searcher.rows.frame.head(_EXAMPLE_ROWS)
+    serialization = choose_serialization(model)
     with tempfile.TemporaryDirectory() as folder:
-        where = Path(folder) / "model"
-        save_model(
+        where = Path(folder) / MODEL
+        manifest = save_model(
             where,
             model,
             serialization=serialization,
             example=example,
-            output=searcher.rows.target.dtype.kind,
-            requirements=requirements,
+            output=predict(model, example, task=searcher.setting.task).values.dtype.kind,
+            requirements=sorted({*requirements, *pinned([*packages_of(best.model), *third_party(code)])}),
+            code=code,
         )
-        tracking.folder(study.run_id, where, "model")
-    tracking.document(study.run_id, "study.json", study.to_dict())
-    tracking.document(study.run_id, "importances.json", importances)
-    tracking.text(study.run_id, "study.html", draw_study(native, study, importances))
-    log_train_rows(tracking, study.run_id, setting)
-    tracking.log(study.run_id, params=_params(study), metrics=_metrics(study), tags=_tags(study, serialization))
-    return serialization
+        tracking.folder(best.run_id, where, MODEL)
+    tags = {SERIALIZATION_TAG: serialization, MANIFEST_TAG: manifest}
+    tracking.log(best.run_id, tags=tags)
+    return tags
 
 
-def _params(study: Study) -> dict[str, Any]:
-    setting = study.setting
-    return {"cv": setting.cv, "seed": setting.seed, "metric": setting.metric.name, "snapshot": setting.snapshot.fingerprint}
-
-
-def _metrics(study: Study) -> dict[str, float]:
-    best = study.best
-    return {f"best_{study.setting.metric.name}": best.score or 0.0, "seconds": sum(t.seconds for t in study.trials)}
-
-
-def _tags(study: Study, serialization: str) -> dict[str, str]:
+def _finite(importances: Importances) -> dict[str, dict[str, float | None]]:
+    """JSON has no nan."""
     return {
-        DONE_TAG: str(len(study.trials)),
-        SERIALIZATION_TAG: serialization,
-        BEST_TAG: str(study.best.number),
-        "mlkit_best_run": study.best.run_id,
+        feature: {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+        for feature, numbers in importances.items()
     }

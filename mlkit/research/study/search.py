@@ -1,10 +1,4 @@
-"""The loop of a study: ask a batch, evaluate its folds in parallel, tell in order.
-
-Trials are asked in batches of a fixed size, in one thread, each with a sampler seeded from the study's
-seed and the trial's number; pruning is decided after each fold for the whole batch. So the course of a
-study follows from its seed, whatever the number of workers. A stopped study is replayed from the
-start, and what the tracking store already holds is not computed again.
-"""
+"""A search and everything that its course depends on."""
 
 from __future__ import annotations
 
@@ -12,29 +6,20 @@ import dataclasses
 import hashlib
 import inspect
 import json
-import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
-import joblib
 import optuna
-from optuna.trial import TrialState
 
-from mlkit.boundary import user_code
-from mlkit.console import progress, say
-from mlkit.errors import StudyError, UsageError
-from mlkit.failpoints import failpoint
-from mlkit.model.estimator import describe, packages_of
-from mlkit.model.training import deterministic, evaluate_fold, held_out_fingerprint
-from mlkit.research.study.trials import Trial, params_text
+from mlkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
+    from types import CodeType
 
-    from mlkit.console import Advance
     from mlkit.data.split import Folds
-    from mlkit.model.training import FoldResult, Rows
-    from mlkit.research.study.trials import State, StudySetting, TrialLog
+    from mlkit.model.training import Rows
+    from mlkit.research.study.trials import StudySetting
 
     Search = Callable[[optuna.Trial], Any]
     SamplerFactory = Callable[[int], optuna.samplers.BaseSampler]
@@ -42,42 +27,7 @@ if TYPE_CHECKING:
 BATCH = 8
 """Trials asked at a time. Part of a study's identity: another size would give other trials."""
 
-_NATIVE = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-
-
-@dataclasses.dataclass
-class Running:
-    """A trial of the batch in flight; `known` holds its results if an earlier process evaluated it."""
-
-    native: optuna.Trial
-    model: dict[str, Any]
-    known: Mapping[str, Any]
-    state: State | None = None
-    error: str = ""
-    scores: list[float] = dataclasses.field(default_factory=list)
-    results: list[FoldResult] = dataclasses.field(default_factory=list)
-
-    def take(self, result: FoldResult | None, error: str) -> None:
-        """Take the outcome of the next fold from a worker."""
-        if result is None:
-            self.state, self.error = "failed", error
-        else:
-            self.results.append(result)
-            self._record(result.score)
-
-    def replay(self) -> None:
-        """Take the outcome of the next fold from what is known."""
-        if len(self.scores) < len(self.known["scores"]):
-            self._record(self.known["scores"][len(self.scores)])
-        else:
-            self.state, self.error = self.known["state"], self.known["error"]
-
-    def _record(self, value: float) -> None:
-        self.scores.append(value)
-        if math.isfinite(value):
-            self.native.report(value, len(self.scores) - 1)
-        else:
-            self.state, self.error = "failed", f"fold {len(self.scores) - 1} scored {value}"
+MOST_FOLDS = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +40,7 @@ class Searcher:
         rows: The rows a study may see.
         folds: Their folds.
         sampler: Gives Optuna's sampler for a seed; called once per trial.
-        pruner: Optuna's pruner.
+        pruner: Optuna's pruner; a study works on a copy of it.
     """
 
     search: Search
@@ -103,103 +53,21 @@ class Searcher:
     @property
     def identity(self) -> str:
         """sha256 (64 hex) of everything that decides the trials, Optuna's version included."""
-        parts = {
-            **self.setting.to_dict(),
-            "batch": BATCH,
-            "search": _code_digest(self.search),
-            "sampler": _code_digest(self.sampler),
-            "pruner": [type(self.pruner).__qualname__, repr(sorted(vars(self.pruner).items()))],
-            "optuna": optuna.__version__,
-        }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-    def run(self, trials: int, *, workers: int, log: TrialLog) -> tuple[optuna.Study, list[Trial]]:
-        """Run the first `trials` trials of this search; those in the log are not evaluated again."""
-        known = log.known()
-        if known:
-            say(f"resuming: {len([n for n in known if n < trials])} of {trials} trials are known")
-        native = _native_study(self.setting.metric.direction, self.pruner)
-        title = f"study of {trials} trials"
-        ended: list[Trial] = []
-        with (
-            deterministic(self.setting.seed),
-            joblib.Parallel(n_jobs=workers, prefer="threads") as parallel,
-            progress(title, trials) as advance,
-        ):
-            for first in range(0, trials, BATCH):
-                batch = [self._ask(native, n, known.get(n, {})) for n in range(first, min(first + BATCH, trials))]
-                self._evaluate(batch, parallel)
-                ended += self._tell(native, batch, log, advance)
-                failpoint("study.batch_told")
-        return native, ended
-
-    def _ask(self, native: optuna.Study, number: int, known: Mapping[str, Any]) -> Running:
-        native.sampler = self.sampler(trial_seed(self.setting.seed, number))
-        trial = native.ask()
-        try:
-            with user_code("search"):
-                estimator = _suggestion(self.search, trial)
-                if estimator is None:
-                    return Running(trial, {}, known, state="pruned")
-                model = describe(estimator)
-        except StudyError as exc:
-            return Running(trial, {}, known, state="failed", error=exc.message)
-        if known and known["params"] != params_text(trial.params)[:2000]:
-            message = f"trial {number} now asks for other parameters than the trial that was evaluated"
-            fix = "pass resume=False to start anew; search may depend on nothing but its trial"
-            raise StudyError("RUN012", message, path="search", fix=fix)
-        return Running(trial, model, known)
-
-    def _evaluate(self, batch: Sequence[Running], parallel: joblib.Parallel) -> None:
-        """Evaluate fold by fold, so that pruning sees the same numbers on any number of workers."""
-        folds = list(self.folds.pairs())
-        for number, fold in enumerate(folds):
-            alive = [running for running in batch if running.state is None]
-            fresh = [running for running in alive if not running.known]
-            outcomes = parallel(joblib.delayed(_attempt)(self, running.model, fold) for running in fresh)
-            for running, outcome in zip(fresh, outcomes, strict=True):
-                running.take(*outcome)
-            for running in alive:
-                if running.known:
-                    running.replay()
-            for running in alive:
-                if running.state is None and number + 1 < len(folds) and running.native.should_prune():
-                    running.state = "pruned"
-
-    def _tell(
-        self, native: optuna.Study, batch: Sequence[Running], log: TrialLog, advance: Advance
-    ) -> list[Trial]:
-        ended = []
-        for running in batch:
-            trial = self._ended_trial(running)
-            native.tell(running.native, trial.score, state=_NATIVE[trial.state])
-            if not running.known:
-                log.write(trial)
-            ended.append(trial)
-            advance(note=_note(native, self.setting.metric.name))
-        if all(trial.state == "failed" for trial in ended):
-            message = f"every trial of a batch failed; the first: {ended[0].error}"
-            raise StudyError("RUN013", message, path="search", fix="try search on one estimator by hand")
-        return ended
-
-    def _ended_trial(self, running: Running) -> Trial:
-        state: State = running.state or "complete"
-        complete = state == "complete"
-        fresh = complete and not running.known
-        predictions = held_out_fingerprint(self.folds, running.results) if fresh else ""
-        return Trial(
-            number=running.native.number,
-            state=state,
-            params=dict(running.native.params),
-            score=math.fsum(running.scores) / len(running.scores) if complete else None,
-            scores=tuple(running.scores),
-            seconds=running.known.get("seconds", sum(result.seconds for result in running.results)),
-            model=running.model,
-            predictions=running.known.get("predictions", predictions),
-            run_id=running.known.get("run_id", ""),
-            error=running.error,
-            setting=self.setting,
+        return digest_of(
+            {
+                **self.setting.to_dict(),
+                "batch": BATCH,
+                "search": _text(self.search),
+                "sampler": _text(self.sampler),
+                "pruner": _attributes(self.pruner),
+                "optuna": optuna.__version__,
+            }
         )
+
+
+def digest_of(values: object) -> str:
+    """sha256 (64 hex) of values as JSON; objects count by their type and attributes."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=_attributes).encode()).hexdigest()
 
 
 def default_sampler(seed: int) -> optuna.samplers.BaseSampler:
@@ -210,7 +78,7 @@ def default_sampler(seed: int) -> optuna.samplers.BaseSampler:
 
 
 def default_pruner() -> optuna.pruners.BasePruner:
-    """Stops a trial whose folds so far are worse than the median of the complete trials."""
+    """Stops a trial with no fold so far as good as the median of the complete trials on the latest fold."""
     return optuna.pruners.MedianPruner(n_startup_trials=5)
 
 
@@ -225,55 +93,41 @@ def check_numbers(*, trials: int, cv: int, workers: int) -> None:
     Raises:
         UsageError: Naming the argument.
     """
-    for name, value, least in (("trials", trials, 1), ("cv", cv, 2), ("workers", workers, 1)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise UsageError("CLI021", f"expected a whole number >= {least}, found {value!r}", path=name)
+    check_whole("trials", trials, least=1)
+    check_whole("cv", cv, least=2, most=MOST_FOLDS)
+    check_whole("workers", workers, least=1)
 
 
-def _attempt(searcher: Searcher, model: Mapping[str, Any], fold: Any) -> tuple[FoldResult | None, str]:  # noqa: ANN401 - positions
-    """Evaluate one fold in a worker; the user's estimator may fail, and then its trial does."""
-    setting = searcher.setting
+def check_whole(name: str, value: int, *, least: int, most: int | None = None) -> None:
+    """Refuse what is not a whole number between two limits, themselves included.
+
+    Raises:
+        UsageError: Naming the argument.
+    """
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
+    if not whole or (most is not None and value > most):
+        limits = f">= {least}" if most is None else f"between {least} and {most}"
+        raise UsageError("CLI021", f"expected a whole number {limits}, found {value!r}", path=name)
+
+
+def _attributes(value: object) -> object:
+    """An object as something that does not depend on where it lies in memory."""
+    return [type(value).__qualname__, vars(value)] if hasattr(value, "__dict__") else repr(value)
+
+
+def _text(function: Any) -> str:  # noqa: ANN401 - any callable
+    """A function's text; where there is none, what is left of it in memory.
+
+    It need not be everything: what a search really asks for is compared when a study is resumed.
+    """
+    function = getattr(function, "func", function)  # of a partial
     try:
-        result = evaluate_fold(
-            model,
-            searcher.rows,
-            fold,
-            metric=setting.metric,
-            task=setting.task,
-            seed=setting.seed,
-            trusted=packages_of(model),
-        )
-    except StudyError as exc:
-        return None, exc.message
-    return result, ""
-
-
-def _suggestion(search: Search, trial: optuna.Trial) -> Any:  # noqa: ANN401 - any estimator
-    try:
-        return search(trial)
-    except optuna.TrialPruned:
-        return None
-
-
-def _native_study(direction: str, pruner: optuna.pruners.BasePruner) -> optuna.Study:
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        return optuna.create_study(direction=direction, pruner=pruner)
-    finally:
-        optuna.logging.set_verbosity(level)
-
-
-def _note(native: optuna.Study, metric: str) -> str:
-    complete = [trial.value for trial in native.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
-    return f"best {metric} {native.best_value:.6g}" if complete else ""
-
-
-def _code_digest(function: Callable[..., Any]) -> str:
-    """sha256 of a function's text (of its byte code where there is no text)."""
-    try:
-        text = inspect.getsource(function).encode()
+        return inspect.getsource(function)
     except (OSError, TypeError):
-        code = getattr(function, "__code__", None)
-        text = code.co_code + repr(code.co_consts).encode() if code else repr(function).encode()
-    return hashlib.sha256(text).hexdigest()
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        return _compiled(code) if code else f"{type(function).__module__}.{type(function).__qualname__}"
+
+
+def _compiled(code: CodeType) -> str:
+    constants = [repr(value) for value in code.co_consts if isinstance(value, str | int | float | None)]
+    return json.dumps([code.co_code.hex(), code.co_names, constants])

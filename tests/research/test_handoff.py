@@ -1,0 +1,154 @@
+"""Handoff: the wheel follows from config and code, and is kept only if it repeats the trial."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from sklearn.linear_model import Ridge
+
+from mlkit import Gate, ModelProject
+from mlkit.errors import ConfigError, IntegrityError, StudyError
+from mlkit.frozen import FrozenConfig, provenance_path
+from mlkit.research.handoff import COMPARED
+
+PREPARE = """
+import importlib
+from pathlib import Path
+
+
+def read_beside(frame):
+    factor = float(Path("factor.txt").read_text())
+    return frame.dropna().assign(scaled=frame["distance"] * factor)
+
+
+def import_computed(frame):
+    rules = importlib.import_module("_".join(["extra", "rules"]))
+    return frame.dropna().assign(scaled=frame["distance"] * rules.FACTOR)
+"""
+
+
+@pytest.fixture
+def project(workspace, flights) -> ModelProject:
+    """A project whose rows are published."""
+    project = ModelProject("late", target="delay", metric="rmse", key="flight_id", workspace=workspace)
+    project.publish_features("features.flights", flights)
+    return project
+
+
+def frozen(project, prepare) -> FrozenConfig:
+    """The config of the only trial of a study."""
+    snapshot = project.snapshot("features.flights", prepare=prepare)
+    study = project.study(
+        lambda trial: Ridge(alpha=trial.suggest_float("alpha", 1, 2)), snapshot, trials=1, cv=3
+    )
+    return project.freeze(study.best, gate=Gate(threshold=50))
+
+
+def test_a_wheel_follows_from_config_and_code(project, user_module, tmp_path) -> None:
+    """The same content gives the same bytes; another config, or other code, gives another version."""
+    config = frozen(project, f"{user_module}:prepare")
+    first = project.handoff(config, to=tmp_path / "a", rehearse=False)
+    again = project.handoff(FrozenConfig.load(config.path), to=tmp_path / "b", rehearse=False)
+    assert first.wheel.read_bytes() == again.wheel.read_bytes()
+    assert (first.wheel.name, first.version) == (again.wheel.name, again.version)
+    edited = project.handoff(config.replace(gate=Gate(threshold=40)), to=tmp_path, rehearse=False)
+    (tmp_path / "my_prepare.py").write_text((tmp_path / "my_prepare.py").read_text() + "\n# a word more\n")
+    changed = project.handoff(config, to=tmp_path, rehearse=False)
+    assert len({first.version, edited.version, changed.version}) == 3
+    with zipfile.ZipFile(changed.wheel) as archive:
+        names = set(archive.namelist())
+        assert b"# a word more" in archive.read("my_prepare.py")
+        assert archive.read("late_model/configs/late.yaml").decode() == config.to_yaml()
+        requires = archive.read(f"late_model-{changed.version}.dist-info/METADATA").decode()
+    assert {"late_model/__init__.py", "late_model/configs/late.provenance.json"} < names
+    assert all(f"Requires-Dist: {pin}\n" in requires for pin in config.environment.requirements)
+    assert "not rehearsed" in repr(first)
+    assert "late_model deploy --config=late --target=local" in repr(first)
+
+
+def test_the_package_repeats_the_trial(project, user_module) -> None:
+    """A fresh interpreter with the wheel alone gives the trial's rows, scores and predictions."""
+    config = frozen(project, f"{user_module}:prepare")
+    made = project.handoff(config)
+    origin = json.loads(provenance_path(config.path).read_text())
+    proof = made.rehearsal
+    assert (proof.compared_with, proof.isolated) == ("trial", False)
+    assert (proof.train, proof.test, proof.predictions) == tuple(
+        origin[name] for name in ("train", "test", "predictions")
+    )
+    assert list(proof.scores) == origin["scores"]
+    assert made.wheel.parent == Path("dist")
+    assert json.loads(json.dumps(made.to_dict()))["rehearsal"]["train"] == origin["train"]
+    assert "equal the trial's" in repr(made)
+
+
+@pytest.mark.slow
+def test_an_edited_config_is_compared_with_the_source_tree(project, user_module, tmp_path) -> None:
+    """No trial stands for it; under which name its file lies does not matter."""
+    config = (
+        frozen(project, f"{user_module}:prepare").replace(seed=5).write(tmp_path / "models" / "other.yml")
+    )
+    made = project.handoff(FrozenConfig.load(tmp_path / "models" / "other.yml"))
+    assert made.rehearsal.compared_with == "source tree"
+    assert made.parameters == ("deploy", "--config=late", "--target=local")
+    assert len(made.rehearsal.scores) == 5
+    with zipfile.ZipFile(made.wheel) as archive:
+        assert archive.read("late_model/configs/late.yaml").decode() == config.to_yaml()
+
+
+def test_a_source_that_moved_on_is_refused(project, user_module, flights) -> None:
+    """The error says what differs on both sides, and no wheel is left that nobody proved."""
+    config = frozen(project, f"{user_module}:prepare")
+    project.publish_features("features.flights", flights.assign(flight_id=flights["flight_id"] + 1000))
+    with pytest.raises(IntegrityError) as caught:
+        project.handoff(config)
+    assert caught.value.code == "INT033"
+    origin = json.loads(provenance_path(config.path).read_text())
+    for name in COMPARED:
+        assert f"{name}: trial {origin[name]}, package " in caught.value.message
+    assert not Path("dist").exists()
+
+
+@pytest.mark.parametrize(
+    ("function", "cause"),
+    [("read_beside", "FileNotFoundError"), ("import_computed", "No module named 'extra_rules'")],
+)
+def test_a_prepare_that_needs_the_source_tree_is_refused(
+    project, user_module, tmp_path, function, cause
+) -> None:
+    """A file beside the code, or a module under a name that no reader of the code sees, is not in the wheel."""
+    (tmp_path / "my_prepare.py").write_text(PREPARE)
+    (tmp_path / "extra_rules.py").write_text("FACTOR = 2.0\n")
+    (tmp_path / "factor.txt").write_text("2.0")
+    importlib.invalidate_caches()
+    config = frozen(project, f"{user_module}:{function}")
+    with pytest.raises(StudyError) as caught:
+        project.handoff(config)
+    assert caught.value.code == "RUN014"
+    assert cause in caught.value.message
+    assert not Path("dist").exists()
+
+
+def test_a_module_with_the_name_of_the_package_is_refused(project, tmp_path, monkeypatch) -> None:
+    """It would hide the packaged runner, or be hidden by it."""
+    (tmp_path / "late_model.py").write_text("def prepare(frame):\n    return frame.dropna()\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = frozen(project, "late_model:prepare")
+    with pytest.raises(ConfigError) as caught:
+        project.handoff(config, rehearse=False)
+    assert (caught.value.code, caught.value.path) == ("CFG036", "late_model.py")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_fresh_environment_repeats_the_trial(project, user_module) -> None:
+    """The pins alone are installed from the index: nothing of this environment is needed."""
+    config = frozen(project, f"{user_module}:prepare")
+    made = project.handoff(config, isolated=True)
+    assert made.rehearsal.isolated
+    assert made.rehearsal.compared_with == "trial"
+    assert "a fresh environment" in repr(made)

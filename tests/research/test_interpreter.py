@@ -1,0 +1,131 @@
+"""Fresh interpreters: they run a wheel as a job does, and see nothing of the tree it was built from."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlkit.errors import StudyError
+from mlkit.research.interpreter import sandboxed, unpackaged
+from mlkit.research.wheel import write_wheel
+
+RUNNER = """
+import importlib, json, os, sys
+from pathlib import Path
+
+
+def found(name):
+    try:
+        return str(getattr(importlib.import_module(name), "__file__", None))
+    except ImportError as exc:
+        return f"no: {exc}"
+
+
+def main():
+    out, *names = sys.argv[1:]
+    facts = {
+        "argv": sys.argv,
+        "cwd": os.getcwd(),
+        "home": os.environ["MLKIT_HOME"],
+        "input": sys.stdin.read(),
+        "modules": {name: found(name) for name in names},
+    }
+    Path(out).write_text(json.dumps(facts))
+
+
+def failing():
+    print("a line on the way")
+    raise ValueError("it went wrong\\n  fix: do something")
+
+
+def dying():
+    os._exit(3)
+"""
+
+
+@pytest.fixture
+def wheel(tmp_path) -> Path:
+    """A wheel whose entry point writes down what it sees; two more that end badly."""
+    scripts = {
+        "job_model": "job_model:main",
+        "bad_model": "job_model:failing",
+        "dead_model": "job_model:dying",
+    }
+    return write_wheel(
+        tmp_path / "dist",
+        name="job_model",
+        version="1.0",
+        files={"job_model.py": RUNNER.encode(), "packed.py": b""},
+        entry_points={"console_scripts": scripts},
+    )
+
+
+@pytest.fixture
+def place(tmp_path) -> Path:
+    """A folder for an interpreter."""
+    folder = tmp_path / "place"
+    folder.mkdir()
+    return folder
+
+
+def look(interpreter, place, names) -> dict:
+    """What the entry point sees; the names of modules are only known when it runs."""
+    interpreter.run("job_model", [str(place / "out.json"), *names], home=place / "home")
+    return json.loads((place / "out.json").read_text())
+
+
+def test_a_wheel_is_called_as_a_job_calls_it(wheel, place) -> None:
+    """The name of the package, then the parameters; an empty folder, the stores' home, no input."""
+    facts = look(sandboxed(place, wheel), place, ["a b", "--c=d"])
+    assert facts["argv"] == ["job_model", str(place / "out.json"), "a b", "--c=d"]
+    assert facts["cwd"] == str(place)
+    assert facts["home"] == str(place / "home")
+    assert facts["input"] == ""
+
+
+def test_the_source_tree_is_out_of_sight(wheel, place, tmp_path, monkeypatch) -> None:
+    """Not by the working directory, PYTHONPATH, the user's site, or an editable install of the tree.
+
+    These tests are a case of the last: mlkit itself is installed in place, beside its `tests`.
+    """
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "rules.py").write_text("")
+    (tree / "sitecustomize.py").write_text(f"import sys; sys.path.append({str(tree)!r})")
+    monkeypatch.chdir(tree)
+    monkeypatch.setenv("PYTHONPATH", str(tree))
+    monkeypatch.syspath_prepend(str(tree))
+    assert importlib.util.find_spec("rules") is not None
+    modules = look(
+        sandboxed(place, wheel), place, ["rules", "tests.digest.oracle", "packed", "numpy", "mlkit"]
+    )["modules"]
+    assert modules["rules"].startswith("no: ")
+    assert modules["tests.digest.oracle"].startswith("no: ")
+    assert Path(modules["packed"]).is_relative_to(place)
+    assert "site-packages" in modules["numpy"]
+    assert Path(modules["mlkit"]).parent == place / "site" / "mlkit" or "site-packages" in modules["mlkit"]
+
+
+def test_its_last_words_are_told(wheel, place) -> None:
+    """The last line that is a cause, not the advice below it; an exit code if there were no words."""
+    runner = sandboxed(place, wheel)
+    with pytest.raises(StudyError) as caught:
+        runner.run("bad_model", [], home=place)
+    assert caught.value.code == "RUN014"
+    assert caught.value.message.endswith("failed: ValueError: it went wrong")
+    with pytest.raises(StudyError, match="failed: exit code 3"):
+        runner.run("dead_model", [], home=place)
+
+
+def test_the_source_tree_itself_can_be_run(place, tmp_path, monkeypatch) -> None:
+    """For comparison: the working directory and its src are importable, the config is read from a folder."""
+    (tmp_path / "src").mkdir()
+    monkeypatch.chdir(tmp_path)
+    interpreter = unpackaged(place)
+    assert (interpreter.executable, interpreter.cwd) == (Path(sys.executable), tmp_path)
+    with pytest.raises(StudyError, match="CLI002"):
+        interpreter.run("job_model", ["plan", "--config=none"], home=place / "home")
