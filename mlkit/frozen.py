@@ -22,7 +22,7 @@ from mlkit.code import modules_of
 from mlkit.data.contract import Contract  # noqa: TC001 - pydantic reads it
 from mlkit.data.source import Source  # noqa: TC001 - pydantic reads it
 from mlkit.data.split import Split  # noqa: TC001 - pydantic reads it
-from mlkit.errors import ConfigError, DataError, NamingError
+from mlkit.errors import ConfigError, DataError
 from mlkit.model.estimator import build, references, steps_text
 from mlkit.model.evaluation import Metric, Task, get_metric
 from mlkit.model.gate import Gate  # noqa: TC001 - pydantic reads it
@@ -43,7 +43,7 @@ Edit it like code, in a pull request; `mlkit plan {name}` says what an edit woul
 class Environment(Spec):
     """What the model was found with; the packaged runner requires exactly this.
 
-    Args:
+    Attributes:
         python: Minor version, e.g. ``3.11``.
         requirements: ``name==version`` of every distribution that can change the model.
     """
@@ -80,7 +80,7 @@ class Environment(Spec):
 class FrozenConfig(Spec):
     """A model as a reviewed file.
 
-    Args:
+    Attributes:
         format: Version of this file's format.
         name: The project.
         task: ``regression``, ``binary`` or ``multiclass``.
@@ -132,16 +132,13 @@ class FrozenConfig(Spec):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        self._check_names()
+        project_name(self.name)
+        self._check_columns()
         _ = self.metric_spec
         build(self.model, trusted=self.environment.packages)
         return self
 
-    def _check_names(self) -> None:
-        try:
-            project_name(self.name)
-        except NamingError as exc:
-            raise ConfigError(exc.code, exc.message, path="name", fix=exc.fix) from exc
+    def _check_columns(self) -> None:
         columns = self.contract.columns
         for field, names in (("target", [self.target]), ("key", self.key), ("features", self.features)):
             if unknown := [name for name in names if name not in columns]:

@@ -58,6 +58,12 @@ def test_the_first_tutorial_runs_word_by_word(home, tmp_path) -> None:
     assert list((tmp_path / "dist").glob("*.whl"))
 
 
+def test_the_example_is_what_the_readme_shows() -> None:
+    """The ten lines exist once, in two places."""
+    example = (ROOT / "examples" / "ten_lines.py").read_text(encoding="utf-8")
+    assert example.endswith(blocks("README.md")[0][1])
+
+
 def test_every_public_name_is_in_the_reference() -> None:
     """`__all__` and the reference list the same names."""
     pages = [*(ROOT / "docs" / "reference").glob("*.md")]

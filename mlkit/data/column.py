@@ -65,7 +65,7 @@ _MAX_PRECISION, _MAX_SCALE = 38, 18
 class Column(Spec):
     """What the values of one column keep.
 
-    Args:
+    Attributes:
         dtype: ``bool``, ``int8`` ... ``int64``, ``float32``, ``float64``, ``string``, ``category``, ``date``,
             ``timestamp`` (no zone), ``timestamp_utc``, ``binary`` or ``decimal(precision,scale)``.
         nullable: Values may be missing (null or NaN: there is one kind of missing).

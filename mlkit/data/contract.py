@@ -58,7 +58,7 @@ _COLUMN_FEATURES = {
 class Contract(Spec):
     """What a table keeps: its columns in order, each with dtype, nullability and checks.
 
-    Args:
+    Attributes:
         columns: Columns by name; a table has these and no others.
         unique: Columns whose values are unique together.
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from mlkit.data.contract import Contract
 from mlkit.data.source import ordered
+from mlkit.data.stream import check_stream, no_rows
 from mlkit.engines.base import TRAINING
-from mlkit.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
-    import pyarrow as pa
 
     from mlkit.data.source import Source
     from mlkit.engines.base import Engine, TableName
@@ -86,7 +87,7 @@ class Snapshot:
 
 def publish_rows(
     engine: Engine,
-    rows: pa.Table,
+    rows: pa.Table | pa.RecordBatchReader,
     contract: Contract,
     *,
     prefix: str,
@@ -97,7 +98,7 @@ def publish_rows(
 
     Args:
         engine: Where to.
-        rows: Prepared rows.
+        rows: Prepared rows; those of a reader are never in memory all at once.
         contract: What they must keep.
         prefix: First part of the table's name, e.g. ``flight_delay__train``.
         key: Columns that identify a row; checked for uniqueness and nulls.
@@ -107,13 +108,14 @@ def publish_rows(
         ContractError: The rows break the contract; nothing was written.
         DataError: There are no rows.
     """
-    if not rows.num_rows:
-        raise DataError(
-            "DAT002", "there are no rows", path=str(source or prefix), fix="is the filter too narrow?"
-        )
-    checked = contract.check(rows, key=key)
+    if isinstance(rows, pa.Table):
+        if not rows.num_rows:
+            raise no_rows(str(source or prefix))
+        checked = contract.check(rows, key=key).to_reader()
+    else:
+        checked = check_stream(rows, contract, key=key, origin=str(source or prefix))
     properties = {"contract": contract.text(), "key": ",".join(key)}
-    published = engine.publish(TRAINING, prefix, checked.to_reader(), properties=properties)
+    published = engine.publish(TRAINING, prefix, checked, properties=properties)
     return Snapshot(
         fingerprint=published.fingerprint,
         rows=published.rows,

@@ -7,6 +7,7 @@ under an unnamed index, so that even ``cumsum`` gives the same result on every e
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from pydantic import model_validator
 from mlkit.boundary import user_code
 from mlkit.code import load_function
 from mlkit.data.frame import admit
+from mlkit.data.stream import repeatable
 from mlkit.digest.fingerprint import canonical_order, lanes
 from mlkit.digest.stream import open_stream
 from mlkit.errors import ConfigError, DataError, StoreError
@@ -23,7 +25,7 @@ from mlkit.spec import Spec
 from mlkit.workspace import table_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from mlkit.engines.base import Engine, TableInfo
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 class Source(Spec):
     """Where the rows of a project come from.
 
-    Args:
+    Attributes:
         table: A table of the workspace, e.g. ``features.flights``.
         load: Or an importable function ``module:function`` that returns a dataframe.
         prepare: Importable function ``module:function`` from dataframe to dataframe.
@@ -101,6 +103,32 @@ def read_source(source: Source, engine: Engine) -> Pinned:
     return Pinned(rows, version)
 
 
+@contextlib.contextmanager
+def open_rows(data: object, engine: Engine) -> Iterator[Callable[[], pa.Table | pa.RecordBatchReader]]:
+    """Rows to go through as often as needed, which are not in memory unless they were or a function runs.
+
+    Args:
+        data: A `Source`, any dataframe, or an Arrow stream.
+        engine: Where tables live.
+
+    Yields:
+        A function that gives the rows anew, all of one version: a table, or a reader for rows that may be
+        larger than memory (a table of the store without `prepare`, or a stream).
+
+    Raises:
+        MlkitError: As for `read_source` and `read_dataframe`.
+    """
+    if isinstance(data, pa.RecordBatchReader):
+        with repeatable(_admitted(data)) as read:
+            yield read
+    elif isinstance(data, Source) and data.table is not None and data.prepare is None:
+        info = _described(data.table, engine)
+        yield lambda: engine.read(info.name, version=info.version)
+    else:
+        rows = read_source(data, engine).rows if isinstance(data, Source) else read_dataframe(data)
+        yield lambda: rows
+
+
 def read_dataframe(data: object) -> pa.Table:
     """All rows of any dataframe in the types that a table holds; categories stay dictionary-encoded.
 
@@ -110,13 +138,31 @@ def read_dataframe(data: object) -> pa.Table:
     Raises:
         DataError: A name, type or value that no table holds exactly.
     """
-    reader = open_stream(data)
-    categories = [field.name for field in reader.schema if pa.types.is_dictionary(field.type)]
-    rows = admit(reader).read_all()
-    for name in categories:  # a table stores the values; that they are categories goes into the contract
-        encoded = rows.column(name).dictionary_encode()
-        rows = rows.set_column(rows.column_names.index(name), name, encoded)
-    return rows
+    return _admitted(open_stream(data)).read_all().unify_dictionaries()
+
+
+def _admitted(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
+    """Rows in the types that a table holds, but for categories: that they are some goes into the contract."""
+    coded = [pa.types.is_dictionary(field.type) for field in reader.schema]
+    plain = admit(reader)
+    if not any(coded):
+        return plain
+    fields = [
+        field.with_type(pa.dictionary(pa.int32(), field.type)) if code else field
+        for field, code in zip(plain.schema, coded, strict=True)
+    ]
+    schema = pa.schema(fields)
+    encoded = (
+        pa.RecordBatch.from_arrays(
+            [
+                column.dictionary_encode() if code else column
+                for column, code in zip(batch.columns, coded, strict=True)
+            ],
+            schema=schema,
+        )
+        for batch in plain
+    )
+    return pa.RecordBatchReader.from_batches(schema, encoded)
 
 
 def prepare_rows(rows: pa.Table, prepare: object, *, name: str) -> pa.Table:

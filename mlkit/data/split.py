@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, field_validator, model_validator
 
+from mlkit.data.plain import plain_column
 from mlkit.digest.fingerprint import lanes, split_codes
 from mlkit.errors import ConfigError, DataError, UsageError
 from mlkit.spec import Spec
@@ -36,7 +37,7 @@ _CODES = 1 << 32
 class Split(Spec):
     """The rule that assigns each row to test, validation or train.
 
-    Args:
+    Attributes:
         test: Share of test rows, inside (0, 1).
         validation: Share of validation rows; studies then score on them instead of by folds.
         seed: Any 64-bit integer; another seed is another split.
@@ -258,7 +259,7 @@ def _times(table: pa.Table, column: str) -> NDArray[Any]:
 
 def _classes(table: pa.Table, target: str) -> NDArray[np.int32]:
     """Class of each row as a small integer; the order of the numbers never matters."""
-    labels = table.column(target)
+    labels = plain_column(table.column(target), target)
     if pa.types.is_floating(labels.type):
         message = "a stratified split needs classes; the target holds real numbers"
         fix = "make the label an integer or text in prepare; for a regression leave stratify out"

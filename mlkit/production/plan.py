@@ -99,17 +99,14 @@ def make_plan(build: Build, head: Entry | None, settled: Decision | None) -> Pla
 def _kind(build: Build, head: Entry | None, settled: Decision | None) -> tuple[Kind, list[str]]:
     if head is not None and head.run_key == build.run_key:
         return "nothing", [f"v{head.to_version} already is this config, code and data"]
+    if head is not None and head.model_key == build.model_key:
+        changed = list(_changes(head.evidence["rules"], build.rules))
+        return "secondary", changed
     if settled is not None:
         return "nothing", [_settled_reason(settled, head)]
     if head is None:
         return "primary", ["nothing serves yet"]
-    if head.model_key == build.model_key:
-        changed = list(_changes(head.evidence.get("rules", {}), build.rules))
-        return "secondary", changed or ["code changed; rows and model stay the same"]
-    before = head.evidence.get("ingredients", {})
-    return "primary", list(_changes(before, build.ingredients)) or [
-        "the champion's ingredients are not recorded"
-    ]
+    return "primary", list(_changes(head.evidence["ingredients"], build.ingredients))
 
 
 def _settled_reason(settled: Decision, head: Entry | None) -> str:

@@ -92,8 +92,10 @@ def move_champion(stores: Stores, entry: Entry) -> Entry:
         The entry that the alias shows: this one, or one that came after it meanwhile.
 
     Raises:
+        IntegrityError: The registry does not hold its version; nothing was changed.
         RaceLostError: Another entry came first; nothing was changed.
     """
+    stores.check_registered(entry)
     stores.ledger.append(entry, expected_seq=entry.seq - 1)
     failpoint("promote.ledger")
     shown = stores.show_head(entry)

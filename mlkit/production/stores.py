@@ -79,17 +79,22 @@ class Stores:
             IntegrityError: The registry does not hold the model that the ledger names.
         """
         while True:
-            self._check_registered(head)
+            self.check_registered(head)
             self.registry.point_alias(head.to_version)
             newest = self.ledger.head()
             if newest is None or newest.seq == head.seq:
                 return head
             head = newest
 
-    def _check_registered(self, head: Entry) -> None:
-        found = self.registry.version(head.to_version)
-        if found is None or found.model_id != head.model_id:
+    def check_registered(self, entry: Entry) -> None:
+        """Check that the registry holds the model of an entry under its number.
+
+        Raises:
+            IntegrityError: It does not.
+        """
+        found = self.registry.version(entry.to_version)
+        if found is None or found.model_id != entry.model_id:
             state = "no such version" if found is None else f"{found.model_id} under that number"
-            message = f"the ledger says that v{head.to_version} is {head.model_id}; the registry has {state}"
+            message = f"the ledger says that v{entry.to_version} is {entry.model_id}; the registry has {state}"
             fix = "restore the registry from its backup, or make another version the champion: mlkit rollback"
             raise IntegrityError("INT030", message, path=self.project, fix=fix)

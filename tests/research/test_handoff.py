@@ -120,7 +120,7 @@ def test_a_source_that_moved_on_is_refused(project, user_module, flights) -> Non
 def test_a_prepare_that_needs_the_source_tree_is_refused(
     project, user_module, tmp_path, function, cause
 ) -> None:
-    """A file beside the code, or a module under a name that no reader of the code sees, is not in the wheel."""
+    """A file beside the code, or a module whose name is computed, is not in the wheel."""
     (tmp_path / "my_prepare.py").write_text(PREPARE)
     (tmp_path / "extra_rules.py").write_text("FACTOR = 2.0\n")
     (tmp_path / "factor.txt").write_text("2.0")

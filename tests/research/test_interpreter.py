@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
+import dataclasses
 import json
+import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,20 @@ def failing():
 
 def dying():
     os._exit(3)
+"""
+
+
+FINDER = """
+import importlib.util, sys
+
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return importlib.util.spec_from_file_location(name, {path!r}) if name == "hooked" else None
+
+
+sys.meta_path.append(Finder())
 """
 
 
@@ -88,26 +104,37 @@ def test_a_wheel_is_called_as_a_job_calls_it(wheel, place) -> None:
 
 
 def test_the_source_tree_is_out_of_sight(wheel, place, tmp_path, monkeypatch) -> None:
-    """Not by the working directory, PYTHONPATH, the user's site, or an editable install of the tree.
-
-    These tests are a case of the last: mlkit itself is installed in place, beside its `tests`.
-    """
+    """Neither the working directory nor PYTHONPATH leads to it; the wheel and what is installed is there."""
     tree = tmp_path / "tree"
     tree.mkdir()
     (tree / "rules.py").write_text("")
     (tree / "sitecustomize.py").write_text(f"import sys; sys.path.append({str(tree)!r})")
     monkeypatch.chdir(tree)
     monkeypatch.setenv("PYTHONPATH", str(tree))
-    monkeypatch.syspath_prepend(str(tree))
-    assert importlib.util.find_spec("rules") is not None
-    modules = look(
-        sandboxed(place, wheel), place, ["rules", "tests.digest.oracle", "packed", "numpy", "mlkit"]
-    )["modules"]
-    assert modules["rules"].startswith("no: ")
-    assert modules["tests.digest.oracle"].startswith("no: ")
-    assert Path(modules["packed"]).is_relative_to(place)
+    modules = look(sandboxed(place, wheel), place, ["rules", "packed", "numpy", "mlkit"])["modules"]
+    assert modules["rules"] == "no: No module named 'rules'"
+    assert Path(modules["packed"]).parent == place / "site"
     assert "site-packages" in modules["numpy"]
     assert Path(modules["mlkit"]).parent == place / "site" / "mlkit" or "site-packages" in modules["mlkit"]
+
+
+def test_an_editable_install_of_the_tree_is_out_of_sight(wheel, place, tmp_path) -> None:
+    """What it adds to the path, and the finders it brings, are gone; installed packages are not."""
+    venv.create(tmp_path / "environment", with_pip=False)
+    python = tmp_path / "environment" / "bin" / "python"
+    (packages,) = (tmp_path / "environment").rglob("site-packages")
+    tree = tmp_path / "environment" / "src"  # below the prefix, as under /usr in a container
+    tree.mkdir()
+    (tree / "rules.py").write_text("")
+    (tmp_path / "hooked.py").write_text("")
+    (packages / "installed.py").write_text("")
+    (packages / "editable.pth").write_text(f"{tree}\nimport editable_finder\n")
+    (packages / "editable_finder.py").write_text(FINDER.format(path=str(tmp_path / "hooked.py")))
+    names = ["rules", "hooked", "installed"]
+    subprocess.run([python, "-I", "-c", f"import {', '.join(names)}"], check=True)
+    runner = dataclasses.replace(sandboxed(place, wheel), executable=python)
+    modules = look(runner, place, names)["modules"]
+    assert [modules[name].startswith("no: ") for name in names] == [True, True, False]
 
 
 def test_its_last_words_are_told(wheel, place) -> None:

@@ -1,0 +1,35 @@
+"""The setting of a study that never ran."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlkit import Split
+from mlkit.data.contract import Contract
+from mlkit.data.snapshot import Snapshot
+from mlkit.engines.base import TableName
+from mlkit.model.evaluation import get_metric
+from mlkit.research.study.trials import StudySetting
+
+
+@pytest.fixture
+def setting() -> StudySetting:
+    """Flights, judged by rmse."""
+    table = TableName("training", "flights__snapshot__" + "0" * 32)
+    contract = Contract.from_values({"columns": {"delay": {"dtype": "float64"}}})
+    return StudySetting(
+        project="flights",
+        snapshot=Snapshot("d1:" + "0" * 32, 10, table, False, contract, None, None),
+        split=Split(),
+        key=("flight_id",),
+        target="delay",
+        features=("hour",),
+        task="regression",
+        metric=get_metric("rmse"),
+        train="d1:" + "1" * 32,
+        test="d1:" + "2" * 32,
+        train_rows=8,
+        test_rows=2,
+        cv=2,
+        seed=0,
+    )

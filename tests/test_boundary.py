@@ -1,0 +1,41 @@
+"""The boundary of the user's code."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlkit.boundary import user_code
+from mlkit.errors import DataError, StudyError
+
+
+def test_what_user_code_raises_says_whose_it_is() -> None:
+    """Name, action, type and the first line of the reason; the cause is kept for --debug."""
+    cause = LookupError("first line\nsecond line")
+    with pytest.raises(StudyError) as caught, user_code("flight_delay:prepare", action="fit"):
+        raise cause
+    error = caught.value
+    assert (error.code, error.path) == ("RUN010", "flight_delay:prepare")
+    assert error.message == "fit raised LookupError: first line"
+    assert error.__cause__ is cause
+
+
+@pytest.mark.parametrize("text", ["", "  \n "])
+def test_an_error_without_words_is_still_a_sentence(text) -> None:
+    """Many errors carry no message."""
+    with pytest.raises(StudyError, match="call raised ValueError: no message"), user_code("x"):
+        raise ValueError(text)
+
+
+@pytest.mark.parametrize("error", [DataError("DAT001", "ours"), KeyboardInterrupt(), SystemExit(3)], ids=repr)
+def test_our_own_errors_and_exits_pass(error) -> None:
+    """What already says enough, and what is no error, is not wrapped."""
+    with pytest.raises(type(error)) as caught, user_code("x"):
+        raise error
+    assert caught.value is error
+
+
+def test_no_error_no_trace() -> None:
+    """The context gives nothing and keeps nothing."""
+    with user_code("x") as given:
+        done = True
+    assert (given, done) == (None, True)
