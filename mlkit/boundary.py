@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from mlkit.errors import MlkitError, StudyError
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+# What these quote is a name in the code, which helps; what others quote may be a value of the data.
+_NAMES = (AttributeError, ImportError, KeyError, NameError)
 
 
 class user_code:  # noqa: N801 - reads as a statement: with user_code("flight_delay:prepare")
@@ -34,7 +40,12 @@ class user_code:  # noqa: N801 - reads as a statement: with user_code("flight_de
         """Translate what was raised."""
         if error is None or isinstance(error, MlkitError) or not isinstance(error, Exception):
             return
-        text = str(error).strip().splitlines()
-        message = f"{self._action} raised {type(error).__name__}: {text[0] if text else 'no message'}"
+        message = f"{self._action} raised {type(error).__name__}: {_without_values(error)}"
         fix = "run it alone on a few rows; --debug shows where it failed"
         raise StudyError("RUN010", message, path=self._name, fix=fix) from error
+
+
+def _without_values(error: Exception) -> str:
+    """The first line of an exception, with what it quotes left out where that may be data."""
+    lines = str(error).strip().splitlines() or ["no message"]
+    return lines[0] if isinstance(error, _NAMES) else _QUOTED.sub("'..'", lines[0])

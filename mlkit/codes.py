@@ -173,7 +173,9 @@ CODES: dict[str, str] = {
     # The user's own code.
     "RUN010": "Your code raised an error while it was imported, called, fitted or asked to predict.",
     "RUN011": "No trial of the study is complete.",
-    "RUN012": "A trial of a resumed study is not the one that was evaluated before. Start anew: resume=False.",
+    "RUN012": (
+        "A trial of a resumed study is not the one that was evaluated before. Start anew: resume=False."
+    ),
     "RUN013": "All trials of the study have failed so far; the first error is shown.",
     "RUN014": "The packaged runner failed in its rehearsal; its last line is shown.",
     "RUN015": "The environment for the rehearsal cannot be made or its pins not be installed.",

@@ -39,3 +39,13 @@ def test_no_error_no_trace() -> None:
     with user_code("x") as given:
         done = True
     assert (given, done) == (None, True)
+
+
+def test_what_an_exception_quotes_is_left_out_unless_it_is_a_name() -> None:
+    """A value of the data never reaches a message; the name of a column or attribute does."""
+    with pytest.raises(StudyError) as caught, user_code("prep:prepare"):
+        float("secret value")
+    assert "secret value" not in str(caught.value)
+    assert "could not convert string to float" in str(caught.value)
+    with pytest.raises(StudyError, match="KeyError: 'dest'"), user_code("prep:prepare"):
+        _ = {}["dest"]

@@ -29,7 +29,7 @@ def aloud(monkeypatch) -> None:
 
 def test_notices_go_to_standard_error_as_they_are(capsys) -> None:
     """No markup, emoji or colours are read into a text, and no line is folded."""
-    text = "[bold]models[/bold] :tada: 'x' " + "word " * 60
+    text = "[bold]models[/bold] :tada: 'x' " + "word " * 60 + "end"
     say(text)
     shown = capsys.readouterr()
     assert shown.out == ""

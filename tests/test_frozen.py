@@ -79,7 +79,9 @@ def test_the_digest_is_blind_to_layout(load, text):
     assert load(edited("serialization", to=None, remove=True)).digest == DIGEST
 
 
-@pytest.mark.parametrize("place", [("gate", "threshold"), ("contract", "columns", "hour", "checks", "in_range", "max_value")])
+@pytest.mark.parametrize(
+    "place", [("gate", "threshold"), ("contract", "columns", "hour", "checks", "in_range", "max_value")]
+)
 def test_25_is_25_0_where_a_number_is_a_number(load, place):
     """A threshold or a bound means the same, however it is typed."""
     values = [load(edited(*place, to=number)).digest for number in (20, 20.0)]
@@ -172,7 +174,12 @@ def test_target_and_task_are_in_the_digest(load):
         (edited("split", "validation", to=0.8), "CFG012", "split.test", "no rows to train on"),
         (edited("source", "table", to=None), "CFG032", "source.table", "load function"),
         (edited("serialization", to="pickle"), "CFG009", "serialization", "cloudpickle"),
-        (edited("contract", "columns", "hour", "dtype", to="int46"), "CFG009", "contract.columns.hour.dtype", ""),
+        (
+            edited("contract", "columns", "hour", "dtype", to="int46"),
+            "CFG009",
+            "contract.columns.hour.dtype",
+            "",
+        ),
         (edited(*TREE, "max_deep", to=1), "CFG011", "model.params.steps[1].params.max_deep", "max_depth"),
         (edited("model", "klass", to="x"), "CFG006", "model.klass", ""),
         (edited("model", to={"params": {}}), "CFG009", "model", "class path"),

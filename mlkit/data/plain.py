@@ -144,8 +144,9 @@ def _parts(chunk: pa.Array, target: pa.DataType, path: str) -> Iterator[pa.Array
     """Convert a chunk in halves until the text of each part fits its offsets."""
     if len(chunk) > 1 and _text_bytes(chunk) > MAX_CHUNK_BYTES:
         half = len(chunk) // 2
-        yield from _parts(chunk.slice(0, half), target, path)
-        yield from _parts(chunk.slice(half), target, path)
+        for part in (chunk.slice(0, half), chunk.slice(half)):
+            # A copy: a slice keeps its offsets into all of the text, which no smaller type can hold.
+            yield from _parts(pa.concat_arrays([part, part.slice(0, 0)]), target, path)
         return
     try:
         yield _decoded(chunk).cast(target)

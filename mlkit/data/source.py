@@ -11,7 +11,9 @@ import contextlib
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import model_validator
 
 from mlkit.boundary import user_code
@@ -27,7 +29,12 @@ from mlkit.workspace import table_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from mlkit.engines.base import Engine, TableInfo
+
+MAX_TEXT_BYTES = 1 << 30
+_WIDE = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
 
 
 class Source(Spec):
@@ -186,8 +193,20 @@ def prepare_rows(rows: pa.Table, prepare: object, *, name: str) -> pa.Table:
 
 def ordered(rows: pa.Table) -> pa.Table:
     """Columns by name and rows by digest: the one order of this content (`digest.md` section 7)."""
-    columns: Sequence[str] = sorted(rows.column_names, key=str.encode)
-    return rows.select(columns).take(pa.array(canonical_order(lanes(rows))))
+    names: Sequence[str] = sorted(rows.column_names, key=str.encode)
+    order = canonical_order(lanes(rows))
+    return pa.table({name: _taken(rows.column(name), order) for name in names})
+
+
+def _taken(column: pa.ChunkedArray, order: NDArray[np.int64]) -> pa.ChunkedArray:
+    """Values by position; Arrow alone puts them in one chunk, which holds no more than 2 GiB of text."""
+    wide = _WIDE.get(column.type)
+    if wide is None or column.nbytes <= MAX_TEXT_BYTES:
+        return column.take(pa.array(order))
+    whole = column.cast(wide).combine_chunks()
+    ends = np.cumsum(pc.binary_length(whole).fill_null(0).to_numpy()[order])
+    blocks = np.split(order, np.flatnonzero(np.diff(ends // MAX_TEXT_BYTES)) + 1)
+    return pa.chunked_array([whole.take(pa.array(block)).cast(column.type) for block in blocks])
 
 
 def _described(table: str, engine: Engine) -> TableInfo:

@@ -199,7 +199,7 @@ class Registry:
                     raise
             source = self._location(model_id)
             return client.create_model_version(
-                self._name, source, run_id=run_id, tags=dict(tags), model_id=model_id, await_creation_for=0
+                self._name, source, run_id=run_id, tags=dict(tags), await_creation_for=0
             )
 
     def _await_ready(self, native: NativeVersion) -> NativeVersion:

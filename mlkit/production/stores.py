@@ -95,6 +95,8 @@ class Stores:
         found = self.registry.version(entry.to_version)
         if found is None or found.model_id != entry.model_id:
             state = "no such version" if found is None else f"{found.model_id} under that number"
-            message = f"the ledger says that v{entry.to_version} is {entry.model_id}; the registry has {state}"
+            message = (
+                f"the ledger says that v{entry.to_version} is {entry.model_id}; the registry has {state}"
+            )
             fix = "restore the registry from its backup, or make another version the champion: mlkit rollback"
             raise IntegrityError("INT030", message, path=self.project, fix=fix)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 from mlkit.code import load_function, reference_of
 from mlkit.console import say
 from mlkit.data.contract import Contract
 from mlkit.data.parts import Parts, cut_rows, study_folds
 from mlkit.data.snapshot import Snapshot, contract_of, publish_rows
-from mlkit.data.source import Source, prepare_rows, read_dataframe, read_source
+from mlkit.data.source import Source, open_rows, prepare_rows, read_dataframe, read_source
+from mlkit.data.stream import infer_contract
 from mlkit.errors import ConfigError, DataError
 from mlkit.model.evaluation import get_metric, infer_task
 from mlkit.model.training import as_rows
@@ -19,12 +23,14 @@ from mlkit.research.study.trials import StudySetting
 from mlkit.workspace import table_name
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from collections.abc import Callable, Iterator
 
     from mlkit.data.split import Folds, Split
     from mlkit.engines.base import Engine
     from mlkit.model.evaluation import Task
     from mlkit.model.training import Rows
+
+    Read = Callable[[], pa.Table | pa.RecordBatchReader]
 
 _NO_FEATURE = ("timestamp", "timestamp_utc", "date", "binary")
 
@@ -81,13 +87,14 @@ def take_snapshot(
         StudyError: `prepare` failed.
     """
     source, why = _named_source(data, prepare)
-    rows = _unnamed_rows(data, prepare, engine) if source is None else read_source(source, engine).rows
-    if problem.target not in rows.column_names:
-        fix = f"columns: {', '.join(rows.column_names)}"
-        raise DataError("DAT040", "the target is not among the columns", path=problem.target, fix=fix)
-    agreed = Contract.of(contract) if contract is not None else _contract(source, rows, engine)
-    prefix = f"{problem.name}__snapshot"
-    snapshot = publish_rows(engine, rows, agreed, prefix=prefix, key=problem.key, source=source)
+    with _prepared_rows(data, source, prepare, engine) as read:
+        columns = read().schema.names
+        if problem.target not in columns:
+            fix = f"columns: {', '.join(columns)}"
+            raise DataError("DAT040", "the target is not among the columns", path=problem.target, fix=fix)
+        agreed = Contract.of(contract) if contract is not None else _contract(source, read, engine)
+        prefix = f"{problem.name}__snapshot"
+        snapshot = publish_rows(engine, read(), agreed, prefix=prefix, key=problem.key, source=source)
     if snapshot.reused:
         say(f"snapshot {snapshot.fingerprint} was taken before: reused, nothing written")
     return dataclasses.replace(snapshot, unnamed=why)
@@ -179,11 +186,20 @@ def _stored(data: object) -> Source | None:
     return data if isinstance(data, Source) else None
 
 
+@contextlib.contextmanager
+def _prepared_rows(data: object, source: Source | None, prepare: object, engine: Engine) -> Iterator[Read]:
+    """Rows to read as often as needed; they are in memory only where a function made them."""
+    if source is not None or prepare is None:
+        with open_rows(source or data, engine) as read:
+            yield read
+    else:
+        rows = _unnamed_rows(data, prepare, engine)
+        yield lambda: rows
+
+
 def _unnamed_rows(data: object, prepare: object, engine: Engine) -> pa.Table:
     stored = _stored(data)
     rows = read_dataframe(data) if stored is None else read_source(stored.replace(prepare=None), engine).rows
-    if prepare is None:
-        return rows
     if isinstance(prepare, str):
         return prepare_rows(rows, load_function(prepare), name=prepare)
     return prepare_rows(rows, prepare, name=getattr(prepare, "__name__", "prepare"))
@@ -193,13 +209,18 @@ def _reference(prepare: object) -> str | None:
     return prepare if prepare is None or isinstance(prepare, str) else reference_of(prepare)
 
 
-def _contract(source: Source | None, rows: pa.Table, engine: Engine) -> Contract:
+def _contract(source: Source | None, read: Read, engine: Engine) -> Contract:
     """The contract of a feature table that is used as it is; else dtypes taken from the rows."""
     if source is not None and source.table is not None and source.prepare is None:
         stored = contract_of(engine, table_name(source.table))
         if stored is not None:
             return stored
-    return Contract.infer(rows)
+    rows = read()
+    return (
+        Contract.infer(rows)
+        if isinstance(rows, pa.Table)
+        else infer_contract(rows, origin=str(source or "data"))
+    )
 
 
 def _inferred_task(table: pa.Table, target: str) -> Task:

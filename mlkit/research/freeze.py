@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlkit import document
-from mlkit.code import code_digest, git_state, pinned, third_party, user_files
+from mlkit.code import code_digest, git_state, third_party, user_files
 from mlkit.data.parts import cut_rows
 from mlkit.data.source import Source, ordered, read_source
 from mlkit.digest.fingerprint import fingerprint
@@ -16,6 +16,7 @@ from mlkit.errors import ConfigError, DataError, UsageError
 from mlkit.frozen import Environment, FrozenConfig, provenance_path
 from mlkit.model.estimator import packages_of, references
 from mlkit.model.training import as_rows, deterministic, fit
+from mlkit.research.pins import pins_of
 from mlkit.research.study.trials import BEST_TAG, SERIALIZATION_TAG, looks
 from mlkit.tracking.models import Serialization, choose_serialization
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from mlkit.model.gate import Gate
     from mlkit.research.study.trials import StudySetting, Trial
     from mlkit.tracking.runs import RunRecord
-
-_ALWAYS = ("numpy", "scipy", "sklearn", "pandas", "pyarrow", "joblib", "skops", "cloudpickle")
 
 
 def freeze_trial(
@@ -99,7 +98,7 @@ def freeze_trial(
 def environment_of(model: Mapping[str, Any], imported: Iterable[str]) -> Environment:
     """Pins of all that can change the model: its own libraries, the user's, and the ground they share."""
     python = ".".join(platform.python_version_tuple()[:2])
-    return Environment(python=python, requirements=tuple(pinned({*_ALWAYS, *packages_of(model), *imported})))
+    return Environment(python=python, requirements=tuple(pins_of([*packages_of(model), *imported])))
 
 
 def _directed(gate: Gate, metric: Metric) -> Gate:

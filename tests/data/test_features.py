@@ -61,6 +61,8 @@ def test_rows_are_added_and_replaced_by_key(engine) -> None:
     assert (first.rows, second.rows) == (4, 5)
     assert (first.changed, second.changed) == (True, True)
     assert second.fingerprint == fingerprint(engine.read(TABLE)) != first.fingerprint
+    assert publish(engine, batch([0, 5])).changed
+    assert content(engine)[5] == 1.0
 
 
 def test_a_batch_that_is_there_already_writes_nothing(engine) -> None:
@@ -185,6 +187,11 @@ class Meddler(LocalEngine):
         self._other_first("create")
         return super().create(*arguments, **options)
 
+    def read(self, *arguments, **options):
+        """Somebody else publishes after the table was described."""
+        self._other_first("read")
+        return super().read(*arguments, **options)
+
     def merge(self, *arguments, **options):
         """Somebody else merges first."""
         self._other_first("merge")
@@ -208,11 +215,12 @@ def test_the_slower_of_two_first_publishers_joins_the_faster(tmp_path) -> None:
         assert content(engine) == {1: 1.0}
 
 
-def test_the_slower_of_two_later_publishers_writes_nothing(tmp_path) -> None:
+@pytest.mark.parametrize("step", ["read", "merge"])
+def test_the_slower_of_two_later_publishers_writes_nothing(tmp_path, step) -> None:
     """It is told that it lost; publishing again adds its rows to those of the other."""
     engine = Meddler(tmp_path)
     publish(engine, batch([1]), contract=CONTRACT)
-    engine.meddle = ("merge", lambda other: publish(other, batch([2])))
+    engine.meddle = (step, lambda other: publish(other, batch([2])))
     with pytest.raises(RaceLostError):
         publish(engine, batch([3]))
     assert sorted(content(engine)) == [1, 2]

@@ -81,7 +81,7 @@ def test_rows_that_break_the_contract_are_not_stored(engine) -> None:
 def test_no_rows_are_no_snapshot(engine) -> None:
     """An empty result is a mistake upstream, and the source is named."""
     with pytest.raises(DataError) as caught:
-        publish(engine, FRAME.head(0).astype({"c": "str"}), source=Source(table="features.flights"))
+        publish(engine, pa.Table.from_pandas(FRAME).slice(0, 0), source=Source(table="features.flights"))
     assert (caught.value.code, caught.value.path) == ("DAT002", "features.flights")
 
 

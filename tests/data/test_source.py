@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from mlkit.data import source
 from mlkit.data.source import Source, ordered, prepare_rows, read_dataframe, read_source
 from mlkit.digest.fingerprint import fingerprint
 from mlkit.engines.base import FEATURES, TableName
@@ -96,6 +97,18 @@ def test_ordered_rows_are_one_table() -> None:
     again = ordered(rows.take([3, 1, 0, 2]).select(["a", "b"]))
     assert ordered(rows).equals(again)
     assert again.column_names == ["a", "b"]
+
+
+def test_more_text_than_a_chunk_holds_is_ordered_too(monkeypatch) -> None:
+    """Beyond 1 GiB (here: 100 bytes) a column comes out in several chunks, as the same rows."""
+    texts = [None, *(f"a text with the number {number}" for number in range(20))]
+    rows = pa.table({"t": texts, "b": pa.array(texts, pa.binary()), "n": range(21)})
+    expected = ordered(rows)
+    monkeypatch.setattr(source, "MAX_TEXT_BYTES", 100)
+    found = ordered(rows)
+    assert found.equals(expected)
+    assert found.schema == expected.schema
+    assert found["t"].num_chunks > 1
 
 
 def test_a_table_is_read_at_one_version(engine) -> None:

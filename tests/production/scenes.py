@@ -8,7 +8,7 @@ import json
 import multiprocessing
 import os
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlkit import Gate, MlkitError, Source, Split, open_workspace
 from mlkit.data.features import publish_features
@@ -19,6 +19,9 @@ from mlkit.production import promotion, runner
 from mlkit.production.registry import RUN_KEY
 from mlkit.production.rollback import roll_back
 from mlkit.production.stores import Stores
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NAME = "flight_delay"
 TABLE = TableName("features", "flights")

@@ -89,7 +89,10 @@ def test_what_settles_a_run(decisions, known, served_by, settles):
 def test_a_promotion_settles_its_run_for_ever(decisions):
     """Also under the run key of new code for the same model."""
     first = decisions.record(decision())
-    entries = [entry(1, run_key="r1", model_id="m1"), entry(2, run_key="new code", model_id="m1", kind="code")]
+    entries = [
+        entry(1, run_key="r1", model_id="m1"),
+        entry(2, run_key="new code", model_id="m1", kind="code"),
+    ]
     entries += [entry(3, run_key="r3", model_id="m3")]
     assert decisions.settled("r1", entries) == decisions.settled("new code", entries) == first
 

@@ -161,7 +161,9 @@ def _only_for(model_id, usual, other):
 
 def test_an_old_champion_may_name_what_is_no_longer_there(stores, tmp_path, edit_module):
     """Of its config only the features and their dtypes are read; its metric may be gone since."""
-    (tmp_path / "my_metric.py").write_text("def error(labels, values):\n    return abs(labels - values).mean()\n")
+    (tmp_path / "my_metric.py").write_text(
+        "def error(labels, values):\n    return abs(labels - values).mean()\n"
+    )
     deploy(frozen(model=STUMP, metric="my_metric:error", gate={"direction": "minimize"}), stores)
     (tmp_path / "my_metric.py").write_text("")
     edit_module("", "", name="my_metric")
@@ -178,9 +180,15 @@ def test_a_score_that_is_no_number_never_passes(stores, tmp_path):
     json.dumps(report.to_dict(), allow_nan=False)
 
 
-@pytest.mark.parametrize(("outcome", "threshold", "deployed"), [
-    ("promote", 25, None), ("reject", 0.1, None), ("keep", 25, RIDGE), ("promote", 25, STUMP),
-])
+@pytest.mark.parametrize(
+    ("outcome", "threshold", "deployed"),
+    [
+        ("promote", 25, None),
+        ("reject", 0.1, None),
+        ("keep", 25, RIDGE),
+        ("promote", 25, STUMP),
+    ],
+)
 def test_the_record_of_a_decision_is_complete(stores, outcome, threshold, deployed):
     """Inputs, numbers, rule, verdict, reasons and both models: enough to judge again years later."""
     if deployed:
@@ -199,7 +207,10 @@ def test_the_record_of_a_decision_is_complete(stores, outcome, threshold, deploy
     assert (record["champion"] or {}).get("seq") == (1 if deployed else None)
     assert record["config_digest"] == config.digest
     assert record["origin"] == {"commit": "abc"}
-    assert record["ingredients"]["data"] == {"train": report.train.fingerprint, "test": report.test.fingerprint}
+    assert record["ingredients"]["data"] == {
+        "train": report.train.fingerprint,
+        "test": report.test.fingerprint,
+    }
     assert record["verdict"]["reasons"] == report.verdict["reasons"]
     stored = json.loads(json.dumps(record, allow_nan=False))
     folder = url2pathname(urlsplit(stores.tracking.client.get_run(report.run_id).info.artifact_uri).path)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import mlkit
-from mlkit import Gate, Split, open_workspace
+from mlkit import Gate, open_workspace
 from mlkit.failpoints import VARIABLE, InjectedFaultError
 from mlkit.production.runner import deploy
 from tests.conftest import PREPARE, make_flights
-from tests.production.scenes import RIDGE, STUMP, Children, frozen, publish, state
+from tests.production.scenes import STUMP, Children, frozen, publish, state
 
 CONFIGS = {
     "ridge": {},

@@ -51,7 +51,10 @@ def test_two_runners_of_one_config_make_one_champion(stores, children, saved):
     """Both may train, one promotes; whoever comes again finds nothing to do."""
     file = saved(frozen())
     results = children.race([("deploy", file), ("deploy", file)], meet_at="register.done")
-    assert sorted(answer.get("outcome", answer.get("code")) for _, answer in results) == ["STO021", "promoted"]
+    assert sorted(answer.get("outcome", answer.get("code")) for _, answer in results) == [
+        "STO021",
+        "promoted",
+    ]
     head = stores.ledger.head()
     assert head.seq == 1
     again = deploy(frozen(), stores)
@@ -86,7 +89,7 @@ def test_three_processes_append_in_one_order(stores, children, saved):
     deploy(frozen(), stores)
     results = children.race([("append", reason, 5) for reason in "abc"])
     won = [numbers for _, numbers in results]
-    assert sorted(sum(won, [])) == list(range(2, 17))
+    assert sorted(number for numbers in won for number in numbers) == list(range(2, 17))
     entries = Ledger(stores.engine, stores.project).entries()
     assert [entry.seq for entry in entries] == list(range(1, 17))
     for reason, numbers in zip("abc", won, strict=True):

@@ -14,7 +14,7 @@ from mlkit.production.refresh import Refreshed
 from mlkit.production.rollback import roll_back
 from mlkit.production.runner import deploy, plan_deployment
 from mlkit.workspace import table_name
-from tests.production.scenes import NAME, RIDGE, STUMP, TREE, Stores, frozen, listing, publish, state
+from tests.production.scenes import NAME, RIDGE, STUMP, Stores, frozen, listing, publish, state
 
 FOREST = {"class": "sklearn.ensemble.RandomForestRegressor", "params": {"n_estimators": 5}}
 PARTS = ("train", "test", "predictions")

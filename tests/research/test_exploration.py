@@ -78,7 +78,7 @@ def test_a_feature_table_passes_its_contract_on(home, flights) -> None:
     """Used as it is, its contract is kept; prepared, dtypes are taken from the rows."""
     project = make_project()
     columns = {name: {"dtype": dtype} for name, dtype in (("flight_id", "int64"), ("hour", "int64"))}
-    columns["delay"] = {"dtype": "float64", "checks": [{"ge": -1000}]}
+    columns["delay"] = {"dtype": "float64", "checks": {"greater_than_or_equal_to": -1000}}
     rows = flights.dropna()[["flight_id", "hour", "delay"]]
     project.publish_features("features.flights", rows, contract={"columns": columns})
     assert project.snapshot("features.flights").contract.columns["delay"].checks

@@ -148,7 +148,7 @@ def test_a_lambda_is_refused_in_its_own_words(project) -> None:
     """Not the missing source is the trouble, but the function without a name."""
     snapshot = project.snapshot("features.flights", prepare=lambda frame: frame)
     study = project.study(ridge, snapshot, trials=1, cv=2)
-    with pytest.raises(UsageError, match="prepare cannot be imported by name: .* lambda") as caught:
+    with pytest.raises(UsageError, match=r"prepare cannot be imported by name: .* lambda") as caught:
         project.freeze(study.best, gate=GATE)
     assert caught.value.code == "CLI023"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import marshal
@@ -25,8 +26,10 @@ from mlkit.tracking import models
 from mlkit.tracking.models import MANIFEST, choose_serialization, load_model, save_model, verify_manifest
 
 PINS = ("numpy==2.1.0", "scikit-learn==1.6.0")
-FRAME = pd.DataFrame({"hour": [1, 2, 3, 4], "distance": [1.5, 2.5, None, 0.5], "is_ua": [True, False, True, True]})
-ESTIMATOR = '''\
+FRAME = pd.DataFrame(
+    {"hour": [1, 2, 3, 4], "distance": [1.5, 2.5, None, 0.5], "is_ua": [True, False, True, True]}
+)
+ESTIMATOR = """\
 from sklearn.base import BaseEstimator, RegressorMixin
 
 from my_package.numbers import factor
@@ -39,7 +42,7 @@ class Own(RegressorMixin, BaseEstimator):
 
     def predict(self, frame):
         return frame["hour"].to_numpy() * factor() + self.mean_
-'''
+"""
 
 
 def ridge():
@@ -65,9 +68,14 @@ def package(tmp_path, monkeypatch):
     (source / "my_package" / "secret.env").write_text("TOKEN=1")
     (source / "unrelated.py").write_text("")
     monkeypatch.syspath_prepend(str(source))
-    from my_package.estimators import Own
-
-    yield Own, {f"my_package/{name}": source / "my_package" / name for name in ("__init__.py", "numbers.py", "estimators.py")}
+    own = importlib.import_module("my_package.estimators").Own
+    yield (
+        own,
+        {
+            f"my_package/{name}": source / "my_package" / name
+            for name in ("__init__.py", "numbers.py", "estimators.py")
+        },
+    )
     for name in [name for name in sys.modules if name.startswith("my_package")]:
         del sys.modules[name]
 
@@ -167,7 +175,10 @@ def test_a_folder_that_cannot_be_read_is_an_error_of_the_store(tmp_path, monkeyp
     assert caught.value.code == "STO023"
 
 
-@pytest.mark.parametrize("estimator", [RandomForestClassifier(2), HistGradientBoostingRegressor(max_iter=2), KNeighborsRegressor(1)])
+@pytest.mark.parametrize(
+    "estimator",
+    [RandomForestClassifier(2), HistGradientBoostingRegressor(max_iter=2), KNeighborsRegressor(1)],
+)
 def test_the_allow_list_covers_the_library(tmp_path, estimator):
     """Types that skops itself would ask about, such as trees and losses, are known here."""
     fitted = estimator.fit(FRAME[["hour"]], [0, 1, 0, 1])
@@ -190,7 +201,9 @@ def test_skops_does_not_hold_what_runs_foreign_code(tmp_path, function):
 
 def test_what_skops_cannot_write_is_a_mistake_of_the_config(tmp_path):
     """A lambda inside is said to need the other format, and works with it."""
-    fitted = make_pipeline(FunctionTransformer(lambda frame: frame), Ridge()).fit(FRAME[["hour"]], [1, 2, 3, 4])
+    fitted = make_pipeline(FunctionTransformer(lambda frame: frame), Ridge()).fit(
+        FRAME[["hour"]], [1, 2, 3, 4]
+    )
     assert choose_serialization(fitted) == "cloudpickle"
     with pytest.raises((ConfigError, SecurityError), match="cloudpickle"):
         saved(tmp_path, fitted)
@@ -254,12 +267,13 @@ def test_another_process_loads_it_with_mlflow_alone(tmp_path, package):
 def test_a_model_keeps_the_code_it_was_made_with(tmp_path, package):
     """However the working tree changes, and without a trace in this process or in the folder."""
     own, code = package
-    folder, digest = saved(tmp_path, own().fit(FRAME, pd.Series([1.0])), serialization="cloudpickle", code=code)
+    folder, digest = saved(
+        tmp_path, own().fit(FRAME, pd.Series([1.0])), serialization="cloudpickle", code=code
+    )
     code["my_package/numbers.py"].write_text("def factor():\n    return 1000\n")
     for name in [name for name in sys.modules if name.startswith("my_package")]:
         del sys.modules[name]
-    from my_package.numbers import factor
-
+    factor = importlib.import_module("my_package.numbers").factor
     before = (list(sys.path), set(sys.modules), sys.pycache_prefix, sys.dont_write_bytecode)
     model = load_model(folder, manifest_digest=digest)
     assert model.predict(FRAME)[0] == 11.0
@@ -273,7 +287,9 @@ def test_a_model_keeps_the_code_it_was_made_with(tmp_path, package):
 def test_compiled_code_in_the_folder_is_not_run(tmp_path, package):
     """A `.pyc` that says it belongs to the source stands in no manifest, and is not looked at."""
     own, code = package
-    folder, digest = saved(tmp_path, own().fit(FRAME, pd.Series([1.0])), serialization="cloudpickle", code=code)
+    folder, digest = saved(
+        tmp_path, own().fit(FRAME, pd.Series([1.0])), serialization="cloudpickle", code=code
+    )
     _plant(folder / "code" / "my_package" / "numbers.py", "def factor():\n    return 666\n")
     verify_manifest(folder, manifest_digest=digest)
     assert load_model(folder, manifest_digest=digest).predict(FRAME)[0] == 11.0

@@ -8,11 +8,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlkit.code import pinned, third_party, user_files
+from mlkit.code import third_party, user_files
 from mlkit.model.estimator import packages_of, references
 from mlkit.model.importance import feature_importances
 from mlkit.model.predictions import predict
 from mlkit.model.training import deterministic, fit
+from mlkit.research.pins import pins_of
 from mlkit.research.study.course import run_course
 from mlkit.research.study.log import TrialLog, log_train_rows
 from mlkit.research.study.page import draw_study
@@ -83,7 +84,7 @@ def run_study(
             written = log.close()
         study = _study(title, run_id, searcher, ended, written)
         if done != str(trials):
-            _finish(study, native, searcher, tracking, requirements)
+            _finish(study, native, searcher, tracking)
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"
@@ -103,9 +104,7 @@ def _study(
     return Study(name, run_id, searcher.setting, trials, reused=len(trials) - len(written))
 
 
-def _finish(
-    study: Study, native: optuna.Study, searcher: Searcher, tracking: Tracking, requirements: Sequence[str]
-) -> None:
+def _finish(study: Study, native: optuna.Study, searcher: Searcher, tracking: Tracking) -> None:
     """Log what belongs to the study as a whole; the tag that says so comes last."""
     setting, best = study.setting, study.best
     with deterministic(setting.seed):
@@ -113,7 +112,7 @@ def _finish(
         importances = feature_importances(
             model, searcher.rows, task=setting.task, metric=setting.metric, seed=setting.seed
         )
-    kept = _keep_model(model, best, searcher, tracking, requirements)
+    kept = _keep_model(model, best, searcher, tracking)
     tracking.document(study.run_id, "study.json", study.to_dict())
     tracking.document(study.run_id, "importances.json", _finite(importances))
     tracking.text(study.run_id, "study.html", draw_study(native, study, importances))
@@ -137,9 +136,7 @@ def _finish(
     )
 
 
-def _keep_model(
-    model: object, best: Trial, searcher: Searcher, tracking: Tracking, requirements: Sequence[str]
-) -> dict[str, str]:
+def _keep_model(model: object, best: Trial, searcher: Searcher, tracking: Tracking) -> dict[str, str]:
     """Store the refitted best model with the trial it belongs to; gives the tags of what was stored."""
     code = user_files(references(best.model))
     example = searcher.rows.frame.head(_EXAMPLE_ROWS)
@@ -152,7 +149,7 @@ def _keep_model(
             serialization=serialization,
             example=example,
             output=predict(model, example, task=searcher.setting.task).values.dtype.kind,
-            requirements=sorted({*requirements, *pinned([*packages_of(best.model), *third_party(code)])}),
+            requirements=pins_of([*packages_of(best.model), *third_party(code)]),
             code=code,
         )
         tracking.folder(best.run_id, where, MODEL)

@@ -1,8 +1,10 @@
-"""The setting of a study that never ran."""
+"""The setting of a study that never ran, and workers in processes."""
 
 from __future__ import annotations
 
+import joblib
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 from mlkit import Split
 from mlkit.data.contract import Contract
@@ -33,3 +35,12 @@ def setting() -> StudySetting:
         cv=2,
         seed=0,
     )
+
+
+@pytest.fixture
+def processes():
+    """Several workers are processes of their own, started for this test and ended with it."""
+    get_reusable_executor().shutdown(wait=True)
+    with joblib.parallel_config(backend="loky"):
+        yield
+    get_reusable_executor().shutdown(wait=True)

@@ -17,9 +17,9 @@ from mlkit import ModelProject, Split
 MODELS = '''\
 """Estimators of the user's own."""
 
+import multiprocessing
 import os
 import random
-from pathlib import Path
 
 import numpy as np
 from sklearn.linear_model import Ridge
@@ -51,7 +51,7 @@ class Broken(Ridge):
             raise ValueError("no luck today\\nat all")
         if self.alpha == 2:
             raise KeyboardInterrupt
-        if self.alpha == 3 and Path("parent.txt").read_text() != str(os.getpid()):
+        if self.alpha == 3 and multiprocessing.current_process().name != "MainProcess":
             os._exit(9)
         return super().fit(X, y)
 

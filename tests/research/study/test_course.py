@@ -6,7 +6,6 @@ import importlib
 import random
 import threading
 
-import joblib
 import numpy as np
 import optuna
 import pytest
@@ -60,7 +59,7 @@ def counted_free(trial):
     return Ridge(trial.suggest_float("alpha", 0.1, 10))
 
 
-def test_processes_get_models_and_rows_and_nothing_else(project, snapshot, my_models) -> None:
+def test_processes_get_models_and_rows_and_nothing_else(project, snapshot, my_models, processes) -> None:
     """With loky, a search that cannot be pickled is fine; metric and estimator are the user's own."""
     project = make_project(metric="my_models:mad", direction="minimize")
     lock = threading.Lock()
@@ -71,8 +70,7 @@ def test_processes_get_models_and_rows_and_nothing_else(project, snapshot, my_mo
 
     alone = project.study(search, snapshot, trials=3, cv=2)
     here = set(fits())
-    with joblib.parallel_config(backend="loky"):
-        apart = project.study(search, snapshot, trials=3, cv=2, workers=2, resume=False)
+    apart = project.study(search, snapshot, trials=3, cv=2, workers=2, resume=False)
     *elsewhere, refit = fits()
     assert view(apart) == view(alone)
     assert here == {refit}

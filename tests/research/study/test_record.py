@@ -157,7 +157,7 @@ def test_a_longer_study_may_have_another_best_model(project, snapshot) -> None:
 def test_a_pin_that_differs_makes_another_study(project, snapshot, monkeypatch) -> None:
     """Results of another environment are not taken for results of this one."""
     first = project.study(lambda _: Ridge(), snapshot, trials=1, cv=2)
-    monkeypatch.setattr("mlkit.research.freeze.pinned", lambda _: ["numpy==1.0"])
+    monkeypatch.setattr("mlkit.research.freeze.pins_of", lambda _: ["numpy==1.0"])
     assert project.study(lambda _: Ridge(), snapshot, trials=1, cv=2).run_id != first.run_id
 
 

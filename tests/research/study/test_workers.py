@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from pathlib import Path
 
 import joblib
 import numpy as np
@@ -77,11 +75,9 @@ def test_workers_divide_the_cores(job, monkeypatch) -> None:
     assert found == [{"blas": 1, "openmp": 2}] * 2
 
 
-def test_a_worker_process_that_dies_is_an_error(job, my_models, tmp_path, monkeypatch) -> None:
+def test_a_worker_process_that_dies_is_an_error(job, my_models, processes) -> None:
     """Nothing hangs and no trial is blamed: memory was short, or the estimator ended its process."""
-    monkeypatch.chdir(tmp_path)
-    Path("parent.txt").write_text(str(os.getpid()))
-    with joblib.parallel_config(backend="loky"), Workers(job, 2) as pool:
+    with Workers(job, 2) as pool:
         models = [describe(my_models.Broken(alpha=alpha)) for alpha in (3, 0)]
         with pytest.raises(StudyError, match="a worker process died") as caught:
             pool.evaluate(models, FOLD)
