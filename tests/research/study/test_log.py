@@ -71,15 +71,20 @@ def test_the_longest_result_fits(open_log) -> None:
 
 def test_an_error_of_the_search_does_not_lose_what_has_ended(open_log) -> None:
     """Whatever was queued is written before the error goes on."""
-    with pytest.raises(StudyError), open_log() as log:
-        for number in range(5):
-            log.write(trial(number), "same")
-        raise StudyError("RUN010", "search failed")
+
+    def search():
+        with open_log() as log:
+            for number in range(5):
+                log.write(trial(number), "same")
+            raise StudyError("RUN010", "search failed")
+
+    with pytest.raises(StudyError):
+        search()
     assert sorted(open_log().known()) == list(range(5))
 
 
 def test_an_error_of_the_store_comes_out(open_log, tracking, monkeypatch) -> None:
-    """At the latest when the log is closed; what is queued behind it is not tried."""
+    """At the latest when the log is closed."""
     tried = []
 
     def refuse(*_, **__):
@@ -87,7 +92,8 @@ def test_an_error_of_the_store_comes_out(open_log, tracking, monkeypatch) -> Non
         raise StoreError("STO020", "no")
 
     monkeypatch.setattr(type(tracking), "log", refuse)
-    with pytest.raises(StoreError, match="no"), open_log() as log:
-        log.write(trial(0), "same")
+    log = open_log()
+    log.write(trial(0), "same")
+    with log, pytest.raises(StoreError, match="no"):
         log.close()
     assert tried == [1]
