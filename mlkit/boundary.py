@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+# A quote inside a word is an apostrophe, of the message ("can't") or of the value ('O'Neil').
+_QUOTED = re.compile(r"(?<!\w)(['\"]).*?\1(?!\w)")
 # What these quote is a name in the code, which helps; what others quote may be a value of the data.
 _NAMES = (AttributeError, ImportError, KeyError, NameError)
 

@@ -21,6 +21,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -72,15 +73,27 @@ def load_function(reference: str) -> object:
         SecurityError: The reference names the standard library (SEC004).
         ConfigError: As `load_object`.
     """
-    module_name, _ = _parts(reference)
-    if module_name.partition(".")[0] in sys.stdlib_module_names:
-        raise SecurityError(
-            "SEC004",
-            "expected code of yours, found a name of the standard library",
-            path=reference,
-            fix="wrap what you need in a function of your own module, where a reviewer sees it",
-        )
-    return load_object(reference)
+    module_name, name = _parts(reference)
+    # A dot in the name would reach into what a module happens to import: `my_module:os.system`.
+    if _is_library(module_name) or "." in name:
+        raise _not_yours(reference)
+    found = load_object(reference)
+    if _is_library(getattr(found, "__module__", None) or ""):
+        raise _not_yours(reference)
+    return found
+
+
+def _is_library(module_name: str) -> bool:
+    return module_name.partition(".")[0] in sys.stdlib_module_names
+
+
+def _not_yours(reference: str) -> SecurityError:
+    return SecurityError(
+        "SEC004",
+        "expected a function of your own module, found one of the standard library or a nested name",
+        path=reference,
+        fix="write a function of your own around it, where a reviewer sees it",
+    )
 
 
 def _parts(reference: str) -> tuple[str, str]:
@@ -355,6 +368,16 @@ def pinned(modules: Iterable[str]) -> list[str]:
     found = {provider for module in modules for provider in providers.get(module, ())}
     names = {_normalised(provider) for provider in found}
     return sorted(f"{name}=={importlib.metadata.version(name)}" for name in names)
+
+
+def installed_version(distribution: str) -> str:
+    """Version of a distribution, ``absent`` if it is not installed; of ``python``, the minor version."""
+    if distribution == "python":
+        return ".".join(platform.python_version_tuple()[:2])
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
 
 
 def modules_of(distributions: Iterable[str]) -> list[str]:

@@ -51,6 +51,7 @@ CODES: dict[str, str] = {
     "CFG033": "The name leads to something that cannot be called; name a function.",
     "CFG034": "A column that the config names is not in its contract, or is named twice.",
     "CFG036": "A module of yours has the name that the packaged runner needs for itself. Rename it.",
+    "CFG037": "A rehearsal needs the pinned versions. Take --isolated, install the pins, or freeze again.",
     # A call, command or job parameter.
     "CLI001": "The command, verb or option is not known; the nearest or all known ones are shown.",
     "CLI002": "A required argument is missing, or names nothing that is there.",
@@ -127,6 +128,7 @@ CODES: dict[str, str] = {
     "DAT054": "A column of numbers holds text that looks like numbers. Convert it.",
     "DAT055": "The store cannot hold this type exactly. Cast it to a plain one.",
     "DAT056": "A split by time needs the time of every row, and some are missing.",
+    "DAT057": "The file is damaged, or a column of it is not of one type. Parquet files state their types.",
     "DAT060": "Rows break the contract: column, check, count and first keys are listed. Nothing was written.",
     "DAT061": "Rows break a condition that the table itself enforces. Nothing was written.",
     "DAT062": "A condition of a table is not SQL over its columns, as in: amount >= 0.",
@@ -180,6 +182,7 @@ CODES: dict[str, str] = {
     "RUN014": "The packaged runner failed in its rehearsal; its last line is shown.",
     "RUN015": "The environment for the rehearsal cannot be made or its pins not be installed.",
     "RUN016": "A process that evaluates folds died, perhaps because memory was short. Take fewer workers.",
+    "RUN017": "Classifiers of xgboost take the classes 0 to k-1. Number the classes so in prepare.",
     "RUN040": "The model answered with predictions of another number, shape or type than the task has.",
     "RUN041": "The model is no classifier with one output, as the task needs.",
     # Refused, because it could run or reveal what nobody reviewed.

@@ -18,7 +18,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from mlkit import document
-from mlkit.code import modules_of
+from mlkit.code import installed_version, modules_of
 from mlkit.data.contract import Contract  # noqa: TC001 - pydantic reads it
 from mlkit.data.source import Source  # noqa: TC001 - pydantic reads it
 from mlkit.data.split import Split  # noqa: TC001 - pydantic reads it
@@ -58,6 +58,9 @@ class Environment(Spec):
 
     @model_validator(mode="after")
     def _are_pins(self) -> Self:
+        if not re.fullmatch(r"[0-9]+\.[0-9]+", self.python):
+            message = "expected a minor version of Python, such as 3.11"
+            raise ConfigError("CFG009", message, path="python", fix="write it in quotes, e.g. '3.11'")
         if loose := [index for index, pin in enumerate(self.requirements) if not _PIN.fullmatch(pin)]:
             message = f"expected name==version, found {self.requirements[loose[0]]!r}"
             fix = "pin one version, e.g. scikit-learn==1.6.1, with the name in lowercase and hyphens"
@@ -69,6 +72,15 @@ class Environment(Spec):
         """Version by distribution, Python's minor version among them."""
         pinned = dict(requirement.split("==") for requirement in self.requirements)
         return {"python": self.python, **pinned}
+
+    def drift(self) -> list[str]:
+        """How this environment differs from the pins, in words; empty where it does not."""
+        found = {name: installed_version(name) for name in self.pins}
+        return [
+            f"{name} {pin} pinned, {found[name]} here"
+            for name, pin in self.pins.items()
+            if found[name] != pin
+        ]
 
     @property
     def packages(self) -> list[str]:
@@ -236,6 +248,25 @@ def find(path: Path | str) -> Path:
         fix = f"known under {FOLDER}/: {known}; or give the path of a file"
         raise ConfigError("CFG001", f"no config {text!r}: {named} is not there", path=text, fix=fix)
     return named
+
+
+def read_provenance(config: FrozenConfig) -> dict[str, Any]:
+    """Where a config came from, as it stands beside it; empty where nothing does.
+
+    Raises:
+        ConfigError: The file is not what a freeze writes (CFG004).
+    """
+    path = provenance_path(config.path) if config.path else None
+    if path is None or not path.is_file():
+        return {}
+    fix = "restore it from git, or remove it"
+    try:
+        origin = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as exc:
+        raise ConfigError("CFG004", "not valid JSON", path=str(path), fix=fix) from exc
+    if not isinstance(origin, dict) or not isinstance(origin.get("config_digest"), str):
+        raise ConfigError("CFG004", "not the provenance of a config", path=str(path), fix=fix)
+    return origin
 
 
 def provenance_path(config: Path) -> Path:

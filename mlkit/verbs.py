@@ -12,7 +12,7 @@ import pyarrow.parquet
 from mlkit.codes import CODES
 from mlkit.demo.story import run_demo
 from mlkit.digest.fingerprint import fingerprint
-from mlkit.errors import EXIT_DONE, UsageError
+from mlkit.errors import EXIT_DONE, DataError, UsageError
 from mlkit.frozen import FrozenConfig
 from mlkit.production.evidence import explain_version, read_champion, read_history
 from mlkit.production.rollback import roll_back
@@ -111,7 +111,12 @@ def fingerprint_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     if path.suffix not in readers or not path.is_file():
         message = "expected a .csv or .parquet file" if path.is_file() else "there is no such file"
         raise UsageError("CLI032", message, path=str(path), fix=f"known: {', '.join(readers)}")
-    found = fingerprint(readers[path.suffix](str(path)))
+    try:
+        found = fingerprint(readers[path.suffix](str(path)))
+    except (pyarrow.ArrowException, OSError):  # their text quotes rows
+        message = f"the file cannot be read as {path.suffix.removeprefix('.')}"
+        fix = "is it whole, and is each column of one type from its first rows on? parquet states its types"
+        raise DataError("DAT057", message, path=str(path), fix=fix) from None
     return Answer(found, {"file": str(path), "fingerprint": found}), EXIT_DONE
 
 

@@ -113,7 +113,14 @@ def open_workspace(target: str | None = None, *, home: Path | str | None = None)
     if name != LOCAL:
         fix = f"use --target {LOCAL} or unset {TARGET}"
         raise ConfigError("CFG030", f"no target is named {name!r}; known: {LOCAL}", path="target", fix=fix)
-    folder = Path(home or os.environ.get(HOME) or ".mlkit").resolve()
+    folder = Path(home or os.environ.get(HOME) or ".mlkit").expanduser().resolve()
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(
+            "CFG030", f"{folder.name} is a file, expected a folder", path=HOME, fix="name a folder"
+        )
+    if any(character in str(folder) for character in "?%#"):
+        fix = "use a path without ?, % and #"
+        raise NamingError("NAM003", "the stores' addresses cannot hold this path", path=HOME, fix=fix)
     uri = f"sqlite:///{(folder / 'mlflow.db').as_posix()}"
     return Workspace(LOCAL, folder, uri, uri)
 

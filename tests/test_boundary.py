@@ -19,6 +19,30 @@ def test_what_user_code_raises_says_whose_it_is() -> None:
     assert error.__cause__ is cause
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("could not convert string to float: 'Anna'", "could not convert string to float: '..'"),
+        ("can't convert 'Anna', don't know why", "can't convert '..', don't know why"),
+        ("found 'O'Neil' and \"O'Neil\" in the users' rows", "found '..' and '..' in the users' rows"),
+        ("3 rows are wrong", "3 rows are wrong"),
+    ],
+)
+def test_what_a_message_quotes_may_be_data_and_is_left_out(text, shown) -> None:
+    """Apostrophes do not mislead, in the message or in the value."""
+    with pytest.raises(StudyError) as caught, user_code("x"):
+        raise ValueError(text)
+    assert caught.value.message == f"call raised ValueError: {shown}"
+
+
+def test_names_of_the_code_are_shown() -> None:
+    """A missing attribute, module, name or key is what the user needs to read."""
+    with pytest.raises(StudyError, match="has no attribute 'dropnas'"), user_code("x"):
+        [].dropnas()
+    with pytest.raises(StudyError, match="KeyError: 'hours'"), user_code("x"):
+        {}["hours"]
+
+
 @pytest.mark.parametrize("text", ["", "  \n "])
 def test_an_error_without_words_is_still_a_sentence(text) -> None:
     """Many errors carry no message."""

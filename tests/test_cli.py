@@ -201,3 +201,36 @@ def test_python_dash_m_is_the_same_command() -> None:
         [sys.executable, "-m", "mlkit", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("mlkit 0.")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("ragged.csv", "a,b\n1,2\n1,2,secret-name\n"), ("broken.parquet", "PAR1")]
+)
+def test_a_damaged_file_is_no_bug_and_shows_no_value(home, tmp_path, capsys, name, content) -> None:
+    """The error says what to check, never what the file holds."""
+    (tmp_path / name).write_text(content)
+    code, out, err = run(capsys, "fingerprint", str(tmp_path / name))
+    assert (code, out) == (10, "")
+    assert "DAT057" in err
+    assert "secret-name" not in err
+
+
+@pytest.mark.parametrize("content", ["5", "{bad", '{"cv": 1}'])
+def test_a_damaged_provenance_is_a_config_error(frozen, capsys, content) -> None:
+    """What stands beside a config is read strictly too."""
+    Path("models", f"{frozen}.provenance.json").write_text(content)
+    for verb in ("deploy", "handoff"):
+        code, _, err = run(capsys, verb, frozen)
+        assert code == 2
+        assert "CFG004" in err
+
+
+def test_a_wheel_is_not_rehearsed_with_other_versions(frozen, capsys) -> None:
+    """The proof of a wheel is worth nothing in an environment that its pins would never make."""
+    path = Path("models", f"{frozen}.yaml")
+    pin = next(line for line in path.read_text().splitlines() if "scikit-learn==" in line)
+    path.write_text(path.read_text().replace(pin, "    - scikit-learn==0.1"))
+    code, _, err = run(capsys, "handoff", frozen)
+    assert code == 2
+    assert "CFG037" in err
+    assert "scikit-learn 0.1 pinned" in err

@@ -516,3 +516,12 @@ def test_a_config_may_not_call_the_standard_library() -> None:
     with pytest.raises(SecurityError, match="SEC004"):
         code.load_function("shutil:rmtree")
     assert code.load_function("numpy:mean") is not None
+
+
+@pytest.mark.parametrize("reference", ["mlkit.code:os.abort", "mlkit.code:sys.exit", "my_reexport:system"])
+def test_a_config_reaches_no_library_through_another_module(reference, tmp_path, monkeypatch) -> None:
+    """Neither a dot in the name nor a re-export leads to what a reviewer does not see."""
+    (tmp_path / "my_reexport.py").write_text("from os import system\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(SecurityError, match="SEC004"):
+        code.load_function(reference)

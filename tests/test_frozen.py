@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -274,4 +276,10 @@ def test_pins_are_told_apart():
     environment = FrozenConfig.load(GOLDEN).environment
     assert environment.pins == {"python": "3.11", "numpy": "2.1.3", "scikit-learn": "1.6.1"}
     assert environment.packages == []
+    assert environment.replace(python="2.7", requirements=("numpy==0.1", "none-such==1.0")).drift() == [
+        f"python 2.7 pinned, {'.'.join(platform.python_version_tuple()[:2])} here",
+        f"numpy 0.1 pinned, {np.__version__} here",
+        "none-such 1.0 pinned, absent here",
+    ]
+    assert environment.replace(requirements=(f"numpy=={np.__version__}",)).drift()[1:] == []
     assert environment.replace(requirements=("pydantic==2.10.0",)).packages == ["pydantic"]

@@ -171,3 +171,14 @@ def test_the_engine_is_opened_once_and_late(tmp_path) -> None:
     assert workspace.engine is workspace.engine
     assert workspace.engine.tables("features") == []
     assert not Path(tmp_path / "lake").exists()
+
+
+def test_a_home_that_no_store_could_use_is_refused(tmp_path) -> None:
+    """A file, or a path that addresses cannot hold, is an error at once and makes no stray folder."""
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="CFG030"):
+        open_workspace(home=tmp_path / "file")
+    with pytest.raises(NamingError, match="NAM003"):
+        open_workspace(home=tmp_path / "a?b")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert "~" not in str(open_workspace(home="~/models").home)

@@ -129,7 +129,7 @@ def better(metric: Metric, a: float, b: float) -> float:
     return b - a if metric.direction == "minimize" else a - b
 
 
-def infer_task(target: pa.Array[Any] | pa.ChunkedArray[Any]) -> Task:
+def infer_task(target: pa.Array[Any] | pa.ChunkedArray[Any], *, name: str = "target") -> Task:
     """What a model of this target does.
 
     Text, booleans and dictionaries are classes. Floats and decimals are quantities. Integers are classes
@@ -137,17 +137,18 @@ def infer_task(target: pa.Array[Any] | pa.ChunkedArray[Any]) -> Task:
 
     Args:
         target: The target column, n rows.
+        name: Its name, for the error message.
 
     Raises:
         DataError: Nothing to learn, because the target is constant or all missing (DAT041).
         UnsupportedTypeError: A type that is neither a number nor a class (DAT041).
     """
-    distinct = _distinct(target)
+    distinct = _distinct(target, name)
     if len(distinct) < _TWO:
         raise DataError(
             "DAT041",
             f"expected at least 2 different values to learn from, found {len(distinct)}",
-            path="target",
+            path=name,
             fix="check the column's name, and the filter that chose the rows",
         )
     if _is_class(target.type) or (pa.types.is_integer(distinct.type) and _counts_classes(distinct)):
@@ -155,14 +156,14 @@ def infer_task(target: pa.Array[Any] | pa.ChunkedArray[Any]) -> Task:
     return "regression"
 
 
-def _distinct(target: pa.Array[Any] | pa.ChunkedArray[Any]) -> pa.Array[Any]:
+def _distinct(target: pa.Array[Any] | pa.ChunkedArray[Any], name: str) -> pa.Array[Any]:
     """The different values, without nulls and nan; -0.0 is 0.0."""
     kind = target.type
     if not (_is_class(kind) or pa.types.is_null(kind) or _is_quantity(kind)):
         raise UnsupportedTypeError(
             "DAT041",
             f"expected a target of numbers, text, booleans or categories, found {kind}",
-            path="target",
+            path=name,
             fix="turn it into a number or a class in prepare",
         )
     if pa.types.is_dictionary(kind):

@@ -156,7 +156,8 @@ def _permitted(reference: str, *, is_class: bool, trusted: Collection[str]) -> b
     if parts[0] in sys.stdlib_module_names:
         return not is_class and reference in _PLAIN_TYPES
     if parts[0] not in _LIBRARIES:
-        return parts[0] in trusted or is_user_module(module)
+        # A pin vouches for the estimators of a distribution, not for every function in it.
+        return is_user_module(module) or (is_class and parts[0] in trusted)
     if is_class:
         return parts[0] in MODEL_LIBRARIES
     return module in FUNCTION_MODULES and not (parts[0] == "numpy" and name in _REFUSED_OF_NUMPY)

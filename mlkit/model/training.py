@@ -23,6 +23,7 @@ import threadpoolctl
 from mlkit.boundary import user_code
 from mlkit.data.frame import to_frame, to_target
 from mlkit.digest.fingerprint import fingerprint
+from mlkit.errors import StudyError
 from mlkit.model.estimator import build, seeded
 from mlkit.model.evaluation import score
 from mlkit.model.predictions import Predictions, predict
@@ -129,9 +130,20 @@ def fit(description: Mapping[str, Any], rows: Rows, *, seed: int, trusted: Seque
         StudyError: The estimator refused to fit.
     """
     estimator = seeded(build(description, trusted=trusted), seed)
+    _check_labels(estimator, rows.target)
     with user_code(str(description.get("class", "model")), action="fit"):
         estimator.fit(rows.frame, rows.target)
     return estimator
+
+
+def _check_labels(estimator: Any, target: NDArray[Any]) -> None:  # noqa: ANN401 - any estimator
+    """Say before the fit what xgboost says in other words: its classes are numbered from 0."""
+    last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    if type(last).__module__.startswith("xgboost") and type(last).__name__.endswith("Classifier"):
+        classes = np.unique(target)
+        if classes.tolist() != list(range(len(classes))):
+            message = f"{type(last).__name__} takes the classes 0 to {len(classes) - 1}, found others"
+            raise StudyError("RUN017", message, path="target", fix="number the classes in prepare")
 
 
 def evaluate_fold(

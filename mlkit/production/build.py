@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
-import platform
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from mlkit.code import code_digest, user_files
+from mlkit.code import code_digest, installed_version, user_files
 from mlkit.data.parts import Parts, cut_rows
 from mlkit.data.source import ordered, read_source
 from mlkit.frozen import GROUND
@@ -104,28 +102,12 @@ def build(config: FrozenConfig, engine: Engine) -> Build:
 
 def installed_environment(config: FrozenConfig) -> dict[str, str]:
     """Versions that are installed here of what a model follows from (`absent` where one is not)."""
-    return {name: _installed(name) for name in sorted({*config.environment.pins, *GROUND})}
-
-
-def drifted_pins(config: FrozenConfig) -> list[str]:
-    """How this environment differs from the pins of the config, in words."""
-    found = installed_environment(config)
-    pins = config.environment.pins.items()
-    return [f"{name} {pin} pinned, {found[name]} here" for name, pin in pins if found[name] != pin]
+    return {name: installed_version(name) for name in sorted({*config.environment.pins, *GROUND})}
 
 
 def model_code(config: FrozenConfig) -> dict[str, Path]:
     """Files of the user's code that a model needs to be loaded elsewhere, by path below the import root."""
     return user_files(references(config.model))
-
-
-def _installed(name: str) -> str:
-    if name == "python":
-        return ".".join(platform.python_version_tuple()[:2])
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "absent"
 
 
 def _sha256(values: Mapping[str, Any]) -> str:

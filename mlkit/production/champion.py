@@ -19,6 +19,7 @@ from mlkit.errors import DataError
 from mlkit.model.predictions import predict
 from mlkit.production.candidate import CONFIG_FILE
 from mlkit.production.outputs import read_output
+from mlkit.tracking.models import carried_code
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,10 +67,9 @@ def champion_predictions(
         DataError: The rows lack a feature of the champion, or hold another type or an unknown category.
         StudyError: The champion raised.
     """
-    with user_code(f"champion v{head.to_version}", action="load"):
-        model = stores.registry.load(head.model_id, manifest_digest=head.manifest_digest)
+    folder = stores.registry.folder(head.model_id)
     # Only these two: the rest of an old config may name code that is no longer there.
-    config = document.read(stores.registry.folder(head.model_id) / CONFIG_FILE)
+    config = document.read(folder / CONFIG_FILE)
     contract = Contract.from_values(config["contract"], path="contract")
     features: list[str] = config["features"]
     test = build.parts.test
@@ -78,7 +78,10 @@ def champion_predictions(
         fix = "keep it in prepare until a version that does not need it serves"
         raise DataError("DAT045", message, path=missing[0], fix=fix)
     frame = to_frame(test.filter(pa.array(rows)), contract, features)
-    return predict(model, frame, task=build.config.task)
+    with carried_code(folder):
+        with user_code(f"champion v{head.to_version}", action="load"):
+            model = stores.registry.load(head.model_id, manifest_digest=head.manifest_digest)
+        return predict(model, frame, task=build.config.task)
 
 
 def _found_in(rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:

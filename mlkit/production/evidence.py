@@ -9,7 +9,7 @@ from mlkit.errors import UsageError
 from mlkit.production.registry import RUN_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mlkit.production.decisions import Decision
     from mlkit.production.ledger import Entry
@@ -85,7 +85,7 @@ class Explanation:
             *(f"  {part:<9} {_table(record.get(part))}" for part in ("train", "test", "predictions")),
             f"  source    {record.get('source')} version {record.get('source_version')}",
             f"  config    {record.get('config_digest', '')[:12]}",
-            f"  study     run {origin.get('study_run_id', 'unknown')}",
+            f"  study     {_study(origin)}",
             f"  code      {record.get('code', '')[:12]}  commit {origin.get('commit') or 'none'}",
             f"  with      {', '.join(f'{name} {version}' for name, version in environment.items())}",
             f"  scores    {record.get('metric')} {_scores(scores)}",
@@ -93,6 +93,12 @@ class Explanation:
             *(f"  ledger   {entry!r}" for entry in self.promotions),
         ]
         return "\n".join(lines)
+
+
+def _study(origin: Mapping[str, Any]) -> str:
+    if "edited_from" in origin:
+        return f"none: edited by hand from config {origin['edited_from'][:12]}"
+    return f"run {origin.get('study_run_id', 'unknown')}"
 
 
 def read_history(stores: Stores) -> History:

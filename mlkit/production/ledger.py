@@ -157,4 +157,4 @@ def _batch(entry: Entry) -> pa.Table:
 def _lost(winner: Entry | None) -> RaceLostError:
     what = f"v{winner.to_version} was promoted meanwhile by {winner.actor}" if winner else "the ledger moved"
     fix = "deploy again to be judged against it"
-    return RaceLostError("STO021", f"{what}; this run changed nothing", path="champion", fix=fix)
+    return RaceLostError("STO021", f"{what}; this run left the champion as it is", path="champion", fix=fix)

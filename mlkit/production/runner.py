@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from mlkit.console import say
 from mlkit.engines.base import TRAINING
 from mlkit.failpoints import failpoint
-from mlkit.production.build import Build, build, drifted_pins
+from mlkit.model.gate import Scores, judge
+from mlkit.production.build import Build, build
 from mlkit.production.candidate import make_candidate
 from mlkit.production.judging import decide, evaluate
 from mlkit.production.outputs import verify_outputs
@@ -129,9 +130,12 @@ class _Deployment:
         report = settled_report(
             self.made, self.stores, self._report(decision, version=head.to_version), decision
         )
-        return dataclasses.replace(
-            report, outcome="unchanged", verdict=_passed(*reasons, f"the model stays v{head.to_version}")
-        )
+        objections = self._objections(decision)
+        verdict = {
+            "passed": not objections,
+            "reasons": [*reasons, f"the model stays v{head.to_version}", *objections],
+        }
+        return dataclasses.replace(report, outcome="unchanged", verdict=verdict)
 
     def unchanged(self, decision: Decision) -> RunReport:
         """Nothing to do but to verify what stands, and to finish what a stopped run left open."""
@@ -148,6 +152,15 @@ class _Deployment:
         verdict = _passed("this config, code and data were deployed before; outputs verified")
         notes = (*report.notes, *self._not_serving(own[-1]))
         return dataclasses.replace(report, outcome="unchanged", verdict=verdict, notes=notes)
+
+    def _objections(self, decision: Decision) -> list[str]:
+        """What today's gate would say against the score of a decision, if both speak of one metric."""
+        config, scores = self.made.config, decision.record["scores"]
+        if decision.record["metric"] != config.metric:
+            return []
+        own = Scores(candidate=scores["candidate"], rows=scores["rows"], has_champion=False)
+        judged = judge(own, config.gate, direction=config.metric_spec.direction)
+        return [] if judged.passed else [f"by today's gate it would not pass: {judged.reasons[0]}"]
 
     def _snapshot(self) -> dict[str, StoredTable]:
         config, parts = self.made.config, self.made.parts
@@ -235,8 +248,15 @@ class _Deployment:
             scores={who: record["scores"][who] for who in ("candidate", "champion")},
             verdict={name: record["verdict"][name] for name in ("passed", "reasons")},
             seconds=dict(self.clock.seconds),
-            notes=tuple(drifted_pins(self.made.config)),
+            notes=self._notes(record),
         )
+
+    def _notes(self, record: Mapping[str, Any]) -> tuple[str, ...]:
+        looks = record["origin"].get("test_looks", 0)
+        seen = (
+            [f"the sealed test rows had been looked at {looks} times when this was frozen"] if looks else []
+        )
+        return (*self.made.config.environment.drift(), *seen)
 
     def _not_serving(self, entry: Entry) -> list[str]:
         serves = self.head.to_version if self.head else None

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from mlkit import document
 from mlkit.console import say
-from mlkit.errors import ConfigError, UsageError
-from mlkit.frozen import FrozenConfig, provenance_path
+from mlkit.errors import UsageError
+from mlkit.frozen import FrozenConfig, read_provenance
 from mlkit.production.rehearsal import rehearse
 from mlkit.production.rollback import roll_back
 from mlkit.production.runner import deploy, plan_deployment
@@ -79,15 +79,10 @@ def _run(verb: str, options: Mapping[str, str], config: FrozenConfig, stores: St
 
 
 def read_origin(config: FrozenConfig) -> dict[str, Any]:
-    """Where a config came from, if that stands beside it."""
-    path = provenance_path(config.path) if config.path else None
-    if path is None or not path.is_file():
-        return {}
-    try:
-        origin = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as exc:
-        fix = "restore it from git, or remove it"
-        raise ConfigError("CFG004", "not valid JSON", path=str(path), fix=fix) from exc
+    """Where a config came from, if that stands beside it; of an edited one, only what it was edited from."""
+    origin = read_provenance(config)
+    if origin and origin["config_digest"] != config.digest:
+        return {"edited_from": origin["config_digest"], "test_looks": origin.get("test_looks", 0)}
     kept = ("commit", "dirty", "reason", "study_run_id", "run_id", "trial", "test_looks", "config_digest")
     return {name: origin[name] for name in kept if name in origin}
 

@@ -157,7 +157,7 @@ def _features(contract: Contract, problem: Problem) -> tuple[str, ...]:
 
 def default_features(contract: Contract, problem: Problem) -> tuple[str, ...]:
     """All columns but target, key and time, in name order; what no estimator takes is left out aloud."""
-    taken = {problem.target, *problem.key, problem.split.time}
+    taken = {problem.target, *problem.key, *problem.split.by, problem.split.time}
     names = [name for name in sorted(contract.columns, key=str.encode) if name not in taken]
     left_out = [name for name in names if contract.columns[name].dtype in _NO_FEATURE]
     if left_out:
@@ -224,7 +224,7 @@ def _contract(source: Source | None, read: Read, engine: Engine) -> Contract:
 
 
 def _inferred_task(table: pa.Table, target: str) -> Task:
-    task = infer_task(table.column(target))
+    task = infer_task(table.column(target), name=target)
     found = f"from {target}, {table.schema.field(target).type}"
     say(f"task: {task} ({found}); pass task= to say otherwise")
     return task

@@ -20,7 +20,7 @@ from packaging.utils import parse_wheel_filename
 from mlkit import document
 from mlkit.code import WHEEL_GROUP, user_files
 from mlkit.errors import ConfigError, IntegrityError
-from mlkit.frozen import FrozenConfig, provenance_path
+from mlkit.frozen import FrozenConfig, provenance_path, read_provenance
 from mlkit.research.interpreter import DISTRIBUTION, Interpreter, isolated, sandboxed, unpackaged
 from mlkit.research.wheel import content_version, write_wheel
 
@@ -130,7 +130,8 @@ def hand_off(
         fresh_environment: Rehearse in a new environment made from the pinned requirements.
 
     Raises:
-        ConfigError: A module of the user has the name of the package (CFG036), or cannot travel.
+        ConfigError: A module of the user has the name of the package (CFG036), or cannot travel; or this
+            environment is not the pinned one, and no fresh one was asked for (CFG037).
         IntegrityError: The packaged runner gave something else than the trial (INT033): it says what.
         StudyError: The packaged runner failed (RUN014), or its environment cannot be made (RUN015).
     """
@@ -213,10 +214,14 @@ class _Stage:
 
 def _rehearsed(stage: _Stage, wheel: Path, *, fresh_environment: bool) -> Rehearsal:
     """Compare the package with the trial, or with the source tree for a config that no trial stands for."""
+    drift = stage.config.environment.drift()
+    if drift and not fresh_environment:
+        message = f"this environment is not the one the wheel asks for: {'; '.join(drift)}"
+        fix = "rehearse in a fresh one (--isolated), install the pins, or freeze again"
+        raise ConfigError("CFG037", message, path="environment", fix=fix)
     made = isolated if fresh_environment else sandboxed
     runner = made(stage.place, wheel, stage.config.environment.requirements)
-    file = _origin_file(stage.config)
-    origin = json.loads(file.read_text(encoding="utf-8")) if file else {}
+    origin = read_provenance(stage.config)
     cv = origin.get("cv", DEFAULT_FOLDS)
     found = stage.call(runner, cv, out="packaged.json")
     if origin.get("config_digest") == stage.config.digest:

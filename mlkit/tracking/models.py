@@ -130,7 +130,7 @@ def load_model(folder: Path, *, manifest_digest: str) -> Any:  # noqa: ANN401 - 
         packed = (folder / name).read_bytes()
     if name == _FILES["skops"]:
         return skops.io.loads(packed, trusted=_checked_types(packed))
-    with _carried_code(folder / CODE):
+    with carried_code(folder):
         return cloudpickle.loads(packed)
 
 
@@ -167,11 +167,13 @@ def _staged(code: Mapping[str, Path]) -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
-def _carried_code(code: Path) -> Iterator[None]:
+def carried_code(folder: Path) -> Iterator[None]:
     """Import the modules that a model brought along from its own folder, for as long as this lasts.
 
-    Compiled files are neither read, for no manifest lists them, nor written.
+    Hold it around whatever runs the model too: estimators may import while they predict. Compiled files
+    are neither read, for no manifest lists them, nor written.
     """
+    code = folder / CODE
     if not code.is_dir():
         yield
         return

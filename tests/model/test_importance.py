@@ -82,6 +82,20 @@ def test_categories_stay_categories() -> None:
     assert found["flag"]["mean"] == 0
 
 
+def test_a_feature_without_a_score_comes_last() -> None:
+    """Two columns that balance each other give no number once shuffled, where a metric refuses negatives."""
+    random = np.random.default_rng(0).random(300) + 1
+    frame = pd.DataFrame({"up": random * 10, "down": random * 9, "idle": random[::-1]})
+    rows = Rows(frame, (frame["up"] - frame["down"]).to_numpy())
+    model = LinearRegression(positive=False)
+    model.coef_, model.intercept_ = np.array([1.0, -1.0, 0.0]), 0.0
+    model.feature_names_in_ = frame.columns.to_numpy(dtype=object)
+    found = importances(rows, model, metric="rmsle")
+    assert list(found) == ["idle", "up", "down"]
+    assert found["idle"]["mean"] == 0
+    assert math.isnan(found["up"]["mean"])
+
+
 def test_without_a_score_there_is_no_importance(rows) -> None:
     """Where the metric has no value on the sample, importances are nan, and every feature is listed."""
     negative = Rows(rows.frame, rows.target - 1000)

@@ -10,6 +10,8 @@ import pytest
 import threadpoolctl
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression, Ridge, SGDRegressor
+from sklearn.pipeline import make_pipeline
+from xgboost import XGBClassifier, XGBRegressor
 
 from mlkit.data.contract import Contract
 from mlkit.data.split import Folds
@@ -147,6 +149,18 @@ def test_an_estimator_that_refuses_is_named(rows) -> None:
     with pytest.raises(StudyError, match="fit raised InvalidParameterError") as caught, deterministic(0):
         fit(describe(Ridge(alpha=-1.0)), rows, seed=0)
     assert (caught.value.code, caught.value.path) == ("RUN010", "sklearn.linear_model.Ridge")
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model, make_pipeline], ids=["alone", "in a pipeline"])
+def test_labels_that_xgboost_does_not_take_are_named_before(rows, wrap) -> None:
+    """It counts classes from 0; regression and classes that do count from 0 are left to it."""
+    model = describe(wrap(XGBClassifier(n_estimators=1)))
+    for labels in (np.where(rows.target > 0, 2, 1), np.where(rows.target > 0, "late", "in_time")):
+        with pytest.raises(StudyError, match="takes the classes 0 to 1") as caught:
+            fit(model, Rows(rows.frame, labels), seed=0)
+        assert (caught.value.code, caught.value.path) == ("RUN017", "target")
+    fit(model, Rows(rows.frame, (rows.target > 0).astype(int)), seed=0)
+    fit(describe(wrap(XGBRegressor(n_estimators=1))), rows, seed=0)
 
 
 def test_rows_follow_the_contract(flights) -> None:

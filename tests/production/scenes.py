@@ -10,6 +10,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from sklearn.linear_model import Ridge
+
 from mlkit import Gate, MlkitError, Source, Split, open_workspace
 from mlkit.data.features import publish_features
 from mlkit.engines.base import MONITORING, TRAINING, TableName
@@ -19,11 +21,15 @@ from mlkit.production import promotion, runner
 from mlkit.production.registry import RUN_KEY
 from mlkit.production.rollback import roll_back
 from mlkit.production.stores import Stores
+from mlkit.tracking.models import choose_serialization
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = "flight_delay"
+# The lowest supported MLflow cannot write skops.
+FORMAT = choose_serialization(Ridge())
+MODEL_FILE = {"skops": "model.skops", "cloudpickle": "model.pkl"}[FORMAT]
 TABLE = TableName("features", "flights")
 RIDGE = {"class": "sklearn.linear_model.Ridge", "params": {"alpha": 1.0}}
 TREE = {"class": "sklearn.tree.DecisionTreeRegressor", "params": {"max_depth": 6}}
@@ -54,6 +60,7 @@ def frozen(**changes) -> FrozenConfig:
         "metric": "rmse",
         "seed": 3,
         "model": RIDGE,
+        "serialization": FORMAT,
         "source": Source(table="features.flights", prepare="my_prepare:prepare"),
         "split": Split(test=0.25, seed=7),
         "gate": Gate(threshold=25),

@@ -21,7 +21,7 @@ from mlkit.production.registry import Registry
 from mlkit.production.runner import deploy
 from mlkit.workspace import table_name
 from tests.conftest import make_flights
-from tests.production.scenes import DTYPES, RIDGE, STUMP, frozen, publish
+from tests.production.scenes import DTYPES, MODEL_FILE, RIDGE, STUMP, frozen, publish
 
 METRIC = "def always_nan(labels, predictions):\n    return float('nan')\n"
 CONTRACT = {"columns": {name: {"dtype": dtype} for name, dtype in DTYPES.items()}}
@@ -117,7 +117,7 @@ def test_a_feature_that_is_gone_keeps_the_champion_and_says_what_to_do(stores, e
 
 @pytest.mark.parametrize(
     "damage",
-    ["model.skops", "mlkit_config.yaml", "mlkit_manifest.json", "folder", "train table", "record"],
+    [MODEL_FILE, "mlkit_config.yaml", "mlkit_manifest.json", "folder", "train table", "record"],
 )
 def test_a_champion_that_cannot_be_read_stays(stores, home, damage):
     """Whatever is broken: never a first deployment, always a reason; and nothing binds the next look."""
@@ -227,8 +227,8 @@ def test_a_classifier_is_judged_by_probabilities(stores, edit_module):
         "metric": "log_loss",
         "contract": {"columns": {**columns, "late": {"dtype": "bool"}}},
     }
-    logistic = {"class": "sklearn.linear_model.LogisticRegression", "params": {"C": 1e-6}}
-    weak = deploy(frozen(**setting, model=logistic), stores)
+    prior = {"class": "sklearn.dummy.DummyClassifier", "params": {"strategy": "prior"}}
+    weak = deploy(frozen(**setting, model=prior), stores)
     assert list(predictions_of(stores, weak).columns)[2:5] == [
         "prediction",
         "probability_False",

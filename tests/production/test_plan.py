@@ -50,7 +50,12 @@ def test_nothing_serves_yet(stores, home):
         ({}, {"model": {**RIDGE, "params": {"alpha": 2.0}}}, "model.params.alpha: 1.0 -> 2.0"),
         ({}, {"model": {**RIDGE, "params": {"alpha": 1}}}, "model.params.alpha: 1.0 -> 1"),
         ({}, {"model": {**RIDGE, "params": {}}}, "model.params.alpha: 1.0 -> unset"),
-        ({}, {"serialization": "cloudpickle"}, "serialization: unset -> cloudpickle"),
+        pytest.param(
+            {},
+            {"serialization": "cloudpickle"},
+            "serialization: unset -> cloudpickle",
+            marks=pytest.mark.newest_only,  # of MLflow, which can write the other format too
+        ),
         (
             {"model": PIPELINE},
             {"model": other_alpha(2.0)},

@@ -10,7 +10,7 @@ from mlkit.errors import IntegrityError, StoreError
 from mlkit.production import registry as room
 from mlkit.production.registry import MANIFEST_TAG, MODEL_KEY, RUN_KEY
 from mlkit.production.runner import deploy
-from tests.production.scenes import NAME, STUMP, frozen
+from tests.production.scenes import MODEL_FILE, NAME, STUMP, frozen
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_version_knows_what_it_is_made_of(deployed):
 def test_files_that_changed_are_not_registered(deployed):
     """MLflow would take them; the manifest is looked at before."""
     stores, report = deployed
-    (stores.registry.folder(report.model_id) / "model.skops").write_bytes(b"x")
+    (stores.registry.folder(report.model_id) / MODEL_FILE).write_bytes(b"x")
     with pytest.raises(IntegrityError):
         register_again(stores, report, run_key="another")
     assert len(stores.registry.versions()) == 1

@@ -14,7 +14,7 @@ from mlkit.production.refresh import Refreshed
 from mlkit.production.rollback import roll_back
 from mlkit.production.runner import deploy, plan_deployment
 from mlkit.workspace import table_name
-from tests.production.scenes import NAME, RIDGE, STUMP, Stores, frozen, listing, publish, state
+from tests.production.scenes import MODEL_FILE, NAME, RIDGE, STUMP, Stores, frozen, listing, publish, state
 
 FOREST = {"class": "sklearn.ensemble.RandomForestRegressor", "params": {"n_estimators": 5}}
 PARTS = ("train", "test", "predictions")
@@ -153,6 +153,16 @@ def test_other_rules_are_a_secondary_deployment(stores):
     assert deploy(lenient, stores).outcome == "unchanged"
 
 
+def test_a_stricter_gate_is_noted_but_removes_nobody(stores):
+    """The champion stays; that it would not pass any more is said, if both gates speak of one metric."""
+    deploy(frozen(), stores)
+    report = deploy(frozen(gate=Gate(threshold=0.1)), stores)
+    assert (report.outcome, report.version, report.verdict["passed"]) == ("unchanged", 1, False)
+    assert "by today's gate it would not pass" in report.verdict["reasons"][-1]
+    other = deploy(frozen(metric="r2", gate=Gate(threshold=0.99)), stores)
+    assert (other.verdict["passed"], other.verdict["reasons"][-1]) == (True, "the model stays v1")
+
+
 def test_rules_that_are_taken_back_are_noted_too(stores):
     """The ledger tells which rules hold, not only which were ever new."""
     for config in (frozen(), frozen(gate=Gate(threshold=30)), frozen()):
@@ -251,13 +261,13 @@ def test_every_course_tells_serving_of_the_champion(stores):
 def test_a_flipped_byte_of_the_champion_is_found(stores):
     """Unchanged means verified: exit 30, and the file is named."""
     report = deploy(frozen(), stores)
-    file = stores.registry.folder(report.model_id) / "model.skops"
+    file = stores.registry.folder(report.model_id) / MODEL_FILE
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     with pytest.raises(IntegrityError) as caught:
         deploy(frozen(), stores)
-    assert (caught.value.code, caught.value.path) == ("INT022", "model.skops")
+    assert (caught.value.code, caught.value.path) == ("INT022", MODEL_FILE)
     assert caught.value.exit_code == EXIT_INTEGRITY
 
 
@@ -289,7 +299,7 @@ def test_a_damaged_model_of_a_stopped_run_is_trained_again(stores, monkeypatch):
         deploy(frozen(), stores)
     monkeypatch.delenv("MLKIT_TEST_FAIL")
     (version,) = stores.registry.versions()
-    (stores.registry.folder(version.model_id) / "model.skops").write_bytes(b"")
+    (stores.registry.folder(version.model_id) / MODEL_FILE).write_bytes(b"")
     report = deploy(frozen(), stores)
     assert (report.outcome, report.version) == ("promoted", 2)
     assert report.model_id != version.model_id

@@ -111,19 +111,28 @@ def test_by_default_the_arguments_are_those_of_the_process(configs, monkeypatch)
 
 def test_the_origin_beside_a_config_goes_with_the_version(configs, stores):
     """Commit and study are kept; what is not known to be harmless is not."""
-    origin = {"commit": "abc", "study_run_id": "s1", "dirty": ["a.py"], "params": {"alpha": 1}}
-    provenance_path(configs / f"{NAME}.yaml").write_text(json.dumps(origin))
+    kept = {"commit": "abc", "study_run_id": "s1", "dirty": ["a.py"], "config_digest": frozen().digest}
+    provenance_path(configs / f"{NAME}.yaml").write_text(json.dumps({**kept, "params": {"alpha": 1}}))
     main(["deploy"], configs=configs)
-    kept = {"commit": "abc", "study_run_id": "s1", "dirty": ["a.py"]}
     assert stores.ledger.head().evidence["origin"] == kept
     assert stores.registry.champion().tags["mlkit_commit"] == "abc"
 
 
-def test_an_origin_that_does_not_read_is_a_mistake_of_the_config(configs):
+def test_an_edited_config_did_not_come_from_the_study(configs, stores):
+    """Only what it was edited from is said, and how often the test rows had been looked at."""
+    origin = {"commit": "abc", "study_run_id": "s1", "config_digest": "f" * 64, "test_looks": 2}
+    provenance_path(configs / f"{NAME}.yaml").write_text(json.dumps(origin))
+    report = main(["deploy"], configs=configs)
+    assert stores.ledger.head().evidence["origin"] == {"edited_from": "f" * 64, "test_looks": 2}
+    assert "looked at 2 times" in report.notes[-1]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}"])
+def test_an_origin_that_does_not_read_is_a_mistake_of_the_config(configs, text):
     """And one that is not there is none."""
     config = frozen().write(configs / f"{NAME}.yaml")
     assert read_origin(config) == {}
-    provenance_path(config.path).write_text("{")
+    provenance_path(config.path).write_text(text)
     with pytest.raises(ConfigError) as caught:
         read_origin(config)
     assert caught.value.code == "CFG004"

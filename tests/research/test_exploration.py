@@ -138,6 +138,12 @@ def test_dates_are_left_out_aloud(home, flights, capsys, monkeypatch) -> None:
     assert "task: regression (from delay, double)" in said
 
 
+def test_a_group_is_no_feature(home, flights) -> None:
+    """What keeps rows together would only teach the model to know the group again."""
+    project = make_project(split=Split(by="hour"))
+    assert gathered(project, project.snapshot(flights.dropna())).setting.features == ("distance", "is_ua")
+
+
 def test_something_must_be_left_to_learn_from(home, flights) -> None:
     """Key and target alone make no model."""
     project = make_project()

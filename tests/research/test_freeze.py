@@ -123,15 +123,19 @@ def test_a_gate_may_not_contradict_the_study(project, study) -> None:
     assert project.freeze(study.best, gate=Gate(direction="minimize")).gate.direction == "minimize"
 
 
-def test_the_libraries_of_the_model_are_pinned(project, snapshot) -> None:
-    """Those it names, beside those below every model; any trial says its own format."""
-    search = lambda trial: XGBRegressor(n_estimators=2) if trial.number else Ridge()  # noqa: E731 - a lambda is fine here
-    study = project.study(search, snapshot, trials=2, cv=2)
+def test_each_trial_has_its_own_libraries_and_format(project, snapshot, my_models) -> None:
+    """Pins are those of its estimator, and the file format is what its fitted model needs, best or not."""
+
+    def search(trial):
+        models = [Ridge(), my_models.Counted(alpha=1e6), XGBRegressor(n_estimators=1)]
+        return models[trial.number]
+
+    study = project.study(search, snapshot, trials=3, cv=2)
+    assert study.best.number == 0
     frozen = [project.freeze(trial, gate=GATE) for trial in study.trials]
     pins = [{pin.partition("==")[0] for pin in config.environment.requirements} for config in frozen]
-    assert ["xgboost" in names for names in pins] == [False, True]
-    assert frozen[0].serialization == "skops"
-    assert frozen[1].serialization in ("skops", "cloudpickle")
+    assert ["xgboost" in names for names in pins] == [False, False, True]
+    assert [config.serialization for config in frozen[:2]] == ["skops", "cloudpickle"]
 
 
 def test_a_dataframe_without_a_source_is_not_frozen(project, flights) -> None:

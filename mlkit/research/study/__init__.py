@@ -1,5 +1,5 @@
 """Studies: tracked Optuna searches that give the same trials for one seed, on any number of workers.
 
-The only room that knows Optuna. `search` runs the loop, `trials` holds what came out and keeps it in
-the tracking store, `page` draws it.
+The only room that knows Optuna. `search` says what a study is, `course` runs it on `workers`, `trials` is
+what comes out, `log` and `record` keep it in the tracking store, `page` draws it.
 """

@@ -24,7 +24,7 @@ from mlkit.console import progress, say
 from mlkit.errors import StudyError
 from mlkit.failpoints import failpoint
 from mlkit.model.estimator import describe, packages_of, references
-from mlkit.model.training import held_out_fingerprint
+from mlkit.model.training import deterministic, held_out_fingerprint
 from mlkit.research.study.search import BATCH, digest_of, trial_seed
 from mlkit.research.study.trials import Trial
 from mlkit.research.study.workers import Job, Workers
@@ -151,10 +151,11 @@ class _Course:
             yield trial, each.content
 
     def _ask(self, number: int) -> _Running:
-        self.native.sampler = self._searcher.sampler(trial_seed(self._setting.seed, number))
+        seed = trial_seed(self._setting.seed, number)
+        self.native.sampler = self._searcher.sampler(seed)
         running = _Running(self.native.ask(), self._known.get(number, {}))
         try:
-            with user_code("search"):
+            with user_code("search"), deterministic(seed):
                 running.model = describe(self._searcher.search(running.native))
         except StudyError as exc:
             running.fail(exc.message)

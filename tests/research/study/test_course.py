@@ -66,7 +66,7 @@ def test_processes_get_models_and_rows_and_nothing_else(project, snapshot, my_mo
 
     def search(trial):
         with lock:
-            return my_models.Counted(trial.suggest_float("alpha", 0.1, 10))
+            return my_models.Drawing(trial.suggest_float("alpha", 0.1, 10))
 
     alone = project.study(search, snapshot, trials=3, cv=2)
     here = set(fits())
@@ -93,6 +93,19 @@ def test_estimators_may_draw_from_the_generators_of_the_process(project, snapsho
     resumed = project.study(search, snapshot, trials=10, cv=2, workers=2)
     assert (resumed.run_id, resumed.reused) == (together.run_id, 8)
     assert view(resumed) == view(alone)
+
+
+def test_a_search_may_draw_from_them_too(project, snapshot) -> None:
+    """What it draws follows from the seed and the trial's number, like everything else."""
+
+    def search(trial):
+        return Ridge(random.uniform(1, 2) if trial.number else np.random.uniform(1, 2))  # noqa: NPY002, S311
+
+    first = project.study(search, snapshot, trials=3, cv=2)
+    assert len({trial.model["params"]["alpha"] for trial in first.trials}) == 3
+    project.study(search, snapshot, trials=1, cv=2, resume=False)
+    resumed = project.study(search, snapshot, trials=3, cv=2)
+    assert (resumed.reused, view(resumed)) == (1, view(first))
 
 
 def test_a_stopped_study_goes_on_where_it_was(project, snapshot, my_models) -> None:
@@ -140,14 +153,16 @@ def test_a_killed_study_ends_as_if_nothing_had_happened(
 
 @pytest.mark.parametrize("name", PRUNERS)
 def test_pruning_is_decided_by_the_seed_too(name, project, snapshot) -> None:
-    """Any workers, a stop in between, and a pruner object that was used before: the same ends."""
+    """Any workers, a stop in between: the same ends; the pruner that was given is left as it was."""
     arguments = {"cv": 5, "pruner": PRUNERS[name]}
+    before = repr(vars(PRUNERS[name]))
     alone = project.study(linear_or_tree, snapshot, trials=16, **arguments)
     assert {trial.state for trial in alone.trials} == {"complete", "pruned"}
     project.study(linear_or_tree, snapshot, trials=11, workers=2, resume=False, **arguments)
     resumed = project.study(linear_or_tree, snapshot, trials=16, workers=2, **arguments)
     assert resumed.reused == 11
     assert view(resumed) == view(alone)
+    assert repr(vars(PRUNERS[name])) == before
 
 
 def test_trials_that_end_badly_are_kept(project, snapshot, my_models) -> None:
