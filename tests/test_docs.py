@@ -13,7 +13,7 @@ import mlkit
 from mlkit.cli import _parser
 
 ROOT = Path(__file__).parent.parent
-BLOCK = re.compile(r"^```python(?: title=\"(?P<title>[^\"]+)\")?\n(?P<code>.*?)^```$", re.M | re.S)
+BLOCK = re.compile(r"(?ms)^```python(?: title=\"(?P<title>[^\"]+)\")?\n(?P<code>.*?)^```$")
 
 
 def blocks(page: str) -> list[tuple[str | None, str]]:
