@@ -247,8 +247,8 @@ def _flat_list(dumper: _Dumper, values: list[Any]) -> yaml.Node:
 
 
 def _quoted_where_needed(dumper: _Dumper, text: str) -> yaml.Node:
-    """Text that the loader would take for a number, or fold, stands in quotes."""
-    style = "'" if _INT.match(text) or _FLOAT.match(text) else None
+    """Text that the loader would take for something else, refuse, or fold, stands in quotes."""
+    style = "'" if any(form.match(text) for form in (_INT, _FLOAT, _MISLEADING)) else None
     style = '"' if _UNUSUAL_BREAK.search(text) else style
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 

@@ -118,8 +118,8 @@ def open_workspace(target: str | None = None, *, home: Path | str | None = None)
         raise ConfigError(
             "CFG030", f"{folder.name} is a file, expected a folder", path=HOME, fix="name a folder"
         )
-    if any(character in str(folder) for character in "?%#"):
-        fix = "use a path without ?, % and #"
+    if any(character in str(folder) for character in "?%"):
+        fix = "use a path without ? and %"
         raise NamingError("NAM003", "the stores' addresses cannot hold this path", path=HOME, fix=fix)
     uri = f"sqlite:///{(folder / 'mlflow.db').as_posix()}"
     return Workspace(LOCAL, folder, uri, uri)

@@ -91,7 +91,8 @@ class TrialLog:
 
     def _write(self, trial: Trial, content: str) -> tuple[int, str]:
         metric, name = self._setting.metric.name, f"trial {trial.number}"
-        tags = {**self._tags, TRIAL_TAG: str(trial.number)}
+        own = {TRIAL_TAG: str(trial.number), STATE_TAG: trial.state, RESULT_TAG: _result(trial, content)}
+        tags = {**self._tags, **own}
         run_id = self._tracking.start(self._experiment, name, tags=tags, parent=self._run_id)
         failpoint("study.trial_started")
         self._tracking.log(
@@ -99,7 +100,6 @@ class TrialLog:
             params=trial.params,
             metrics={"seconds": trial.seconds, **({} if trial.score is None else {metric: trial.score})},
             steps={f"fold_{metric}": list(trial.scores)},
-            tags={STATE_TAG: trial.state, RESULT_TAG: _result(trial, content)},
         )
         log_train_rows(self._tracking, run_id, self._setting)
         self._tracking.end(run_id, "FAILED" if trial.state == "failed" else "FINISHED")
