@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,6 +29,7 @@ MAX_PARAM = 250
 MAX_TAG = 5000
 MAX_BATCH = 100
 _PAGE = 1000
+_REFUSED = re.compile(r"[^\w\-. :/]")  # characters that MLflow takes in no name
 _PARENT = "mlflow.parentRunId"
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -121,7 +123,7 @@ class Tracking:
         points = [Metric(name, value, now, 0) for name, value in (metrics or {}).items()]
         for name, values in (steps or {}).items():
             points += [Metric(name, value, now, step) for step, value in enumerate(values)]
-        texts = [Param(name, _short(value)) for name, value in (params or {}).items()]
+        texts = [Param(_REFUSED.sub("_", name), _short(value)) for name, value in (params or {}).items()]
         labels = [RunTag(name, value) for name, value in _fitting(tags or {}).items()]
         with translated("log to a run"):
             for first in range(0, max(len(points), len(texts), len(labels)), MAX_BATCH):

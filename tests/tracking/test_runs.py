@@ -196,3 +196,10 @@ def test_a_run_that_is_not_there_is_an_error_of_the_store(tracking) -> None:
         tracking.run("0" * 32)
     with pytest.raises(StoreError, match="refused to log to a run"):
         tracking.log("0" * 32, params={"a": 1})
+
+
+def test_a_parameter_with_an_odd_name_is_logged(tracking, experiment) -> None:
+    """What MLflow takes in no name is replaced; the study is not lost over it."""
+    run_id = tracking.start(experiment, "study", tags={})
+    tracking.log(run_id, params={"depth[0]": 3})
+    assert tracking.run(run_id).params == {"depth_0_": "3"}
