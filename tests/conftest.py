@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 os.environ["MLKIT_QUIET"] = "1"
 os.environ["MLKIT_TEST"] = "1"
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers of a test run share the cores
 
 PREPARE = '''\
 """A user's module."""
