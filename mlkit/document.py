@@ -91,20 +91,32 @@ def save(path: Path, text: str) -> None:
     Raises:
         StoreError: The file cannot be written (STO023); what stood there before still does.
     """
-    draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    try:
+        replace_file(path, text.encode("utf-8"))
+    except OSError as exc:
+        message = f"cannot write the file: {exc.strerror}"
+        raise StoreError("STO023", message, path=str(path), fix="check the disk and its rights") from exc
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put a file under its name at once: no reader ever sees a part of it, not after a crash either.
+
+    Raises:
+        OSError: It cannot be written; what stood there before still does.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with draft.open("xb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
         _sync_folder(path.parent)
-    except OSError as exc:
+    except OSError:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
-        message = f"cannot write the file: {exc.strerror}"
-        raise StoreError("STO023", message, path=str(path), fix="check the disk and its rights") from exc
+        raise
 
 
 def _sync_folder(folder: Path) -> None:

@@ -159,3 +159,12 @@ def test_a_written_list_is_flat_while_it_is_short() -> None:
     assert "many:\n  - 0\n  - 1\n" in text
     assert "deep:\n  - [1]\n" in text
     assert "text: ['1e3']\n" in text
+
+
+def test_small_file_is_replaced_whole(tmp_path) -> None:
+    """A text stands under its name complete, with the newlines it came with; no draft remains."""
+    file = tmp_path / "models" / "flights.yaml"
+    for text in ("old: 1\n", "new: é\r\n"):
+        document.replace_file(file, text.encode())
+        assert file.read_bytes() == text.encode()
+    assert list(file.parent.iterdir()) == [file]

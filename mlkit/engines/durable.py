@@ -51,24 +51,6 @@ def make_folder(folder: Path) -> None:
     flush(folder.parent)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a small file whole or not at all; a reader never sees half of it.
-
-    Args:
-        path: The file; folders above it are made, and a file that is there is replaced.
-        text: Its content, written as UTF-8 with newlines as they are.
-    """
-    make_folder(path.parent)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        draft.write_text(text, encoding="utf-8", newline="")
-        flush(draft)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    flush(path.parent)
-
-
 def move_exclusively(staged: Path, final: Path) -> bool:
     """Rename a folder onto a name that nobody else has taken.
 

@@ -8,13 +8,10 @@ builds of zlib need not agree.
 from __future__ import annotations
 
 import base64
-import contextlib
 import csv
 import hashlib
 import io
-import os
 import re
-import secrets
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -23,6 +20,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from mlkit.code import content_digest
+from mlkit.document import replace_file
 from mlkit.errors import ConfigError, SecurityError, StoreError
 
 if TYPE_CHECKING:
@@ -183,19 +181,9 @@ def _archive(entries: Mapping[str, bytes]) -> bytes:
 
 
 def _publish(path: Path, content: bytes) -> Path:
-    """Put a file under its name at once: no reader ever sees a part of it, not after a crash either."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        _sync_folder(path.parent)
+        replace_file(path, content)
     except OSError as exc:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
         cause = exc.strerror or type(exc).__name__
         raise StoreError(
             "STO041",
@@ -204,12 +192,3 @@ def _publish(path: Path, content: bytes) -> Path:
             fix="make room or choose another folder",
         ) from exc
     return path
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":  # elsewhere a folder cannot be opened, and a rename needs no such help
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

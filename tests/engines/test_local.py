@@ -17,7 +17,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
-from mlkit.engines import durable, local
+from mlkit.engines import local
 from mlkit.engines.base import FEATURES, TRAINING, TableName
 from mlkit.engines.local import CHECKPOINT_INTERVAL, STAGING, LocalEngine
 from mlkit.errors import IntegrityError, NamingError, StoreError
@@ -302,14 +302,6 @@ class TestDisk:
         with pytest.raises(StoreError, match="STO003"):
             engine.append(FLIGHTS, flights(3).to_reader(), expected_version=1)
         assert content(engine) == flights(0, 6)
-
-    def test_small_file_is_replaced_whole(self, tmp_path):
-        """A text stands under its name complete, with the newlines it came with; no draft remains."""
-        file = tmp_path / "models" / "flights.yaml"
-        for text in ("old: 1\n", "new: é\r\n"):
-            durable.write_text(file, text)
-            assert file.read_bytes() == text.encode()
-        assert list(file.parent.iterdir()) == [file]
 
     def test_full_disk_leaves_no_table(self, engine, root):
         """No space is a store error of its own; nothing is left behind."""
