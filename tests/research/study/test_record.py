@@ -163,8 +163,16 @@ def test_a_pin_that_differs_makes_another_study(project, snapshot, monkeypatch) 
 
 def test_a_store_that_fails_ends_the_study(project, snapshot) -> None:
     """What cannot be kept is not searched for; the error says what was refused."""
-    with pytest.raises(StoreError) as caught:
-        project.study(lambda trial: Ridge(trial.suggest_float("al[pha", 1, 2)), snapshot, trials=20, cv=2)
+    tracking = project._stores.tracking
+
+    def search(trial):
+        """While the study runs, somebody deletes the project's experiment."""
+        if trial.number == 0:
+            tracking.client.delete_experiment(tracking.experiment("flights"))
+        return Ridge(trial.suggest_float("alpha", 1, 2))
+
+    with pytest.raises(StoreError, match="refused") as caught:
+        project.study(search, snapshot, trials=20, cv=2)
     assert caught.value.code == "STO020"
 
 
