@@ -1,14 +1,15 @@
 """The seam between mlkit and the place where tables live.
 
-Arrow is the currency: every engine takes and gives streams of Arrow record batches. What an engine
-promises is written here, on the base class; one contract suite (``tests/engines/contract.py``)
-checks each promise on each engine.
+Arrow is the currency: every engine takes and gives streams of Arrow record batches. Rows too many for
+one process stay in the engine as a frame of its own (`Frame`), which only the engine and the rooms that
+know SQL look into. What an engine promises is written here, on the base class; one contract suite
+(``tests/engines/contract.py``) checks each promise on each engine.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +20,9 @@ FEATURES = "features"
 TRAINING = "training"
 MONITORING = "monitoring"
 SCHEMAS = (FEATURES, TRAINING, MONITORING)
+
+Frame: TypeAlias = Any
+"""Rows in an engine's own form, nothing of them read yet: a Spark dataframe, or an Arrow stream."""
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -81,7 +85,7 @@ class Engine(Protocol):
         self,
         schema: str,
         prefix: str,
-        batches: pa.RecordBatchReader,
+        batches: Frame,
         *,
         properties: Mapping[str, str] | None = None,
     ) -> Published:
@@ -89,7 +93,13 @@ class Engine(Protocol):
 
         Exclusive: of several callers one creates the table, the others verify it and reuse it.
         Nothing stands under the final name before it was read back, found equal and made durable.
-        The rows stream: memory stays bounded.
+        The rows stream, or never leave the engine: memory stays bounded.
+
+        Args:
+            schema: One of `SCHEMAS`.
+            prefix: First part of the table's name.
+            batches: An Arrow stream, or a frame of this engine.
+            properties: Text properties kept with the table.
 
         Raises:
             IntegrityError: The name exists and holds other content.
@@ -150,10 +160,21 @@ class Engine(Protocol):
     def read(
         self, table: TableName, *, version: int | None = None, columns: Sequence[str] | None = None
     ) -> pa.RecordBatchReader:
-        """Stream the rows of one version (the newest by default) in no particular order.
+        """Bring the rows of one version (the newest by default) to this process, in no particular order.
 
         Raises:
             StoreError: No such table or version, or unreadable.
+            DataError: More than this target lets come to one process (DAT070), with the sizes.
+        """
+        ...
+
+    def scan(
+        self, table: TableName, *, version: int | None = None, columns: Sequence[str] | None = None
+    ) -> Frame:
+        """The rows of one version in the engine's own form; they stay where they are.
+
+        Raises:
+            StoreError: No such table or version.
         """
         ...
 

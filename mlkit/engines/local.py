@@ -178,6 +178,12 @@ class LocalEngine:
             rows = stored_rows(_files(delta, self._folder(table)), schema)
         return pa.RecordBatchReader.from_batches(schema, rows)
 
+    def scan(
+        self, table: TableName, *, version: int | None = None, columns: Sequence[str] | None = None
+    ) -> pa.RecordBatchReader:
+        """The rows of one version: the engine's own form is Arrow."""
+        return self.read(table, version=version, columns=columns)
+
     def describe(self, table: TableName) -> TableInfo | None:
         """What is known of a table without reading rows; None if there is no such table."""
         names.check_table(table)
