@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from mlkit import open_workspace
+from tests.servers import classic_session, connect_server, sail_server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 os.environ["MLKIT_QUIET"] = "1"
 os.environ["MLKIT_TEST"] = "1"
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+# Classic Spark and other clients run the same tests in a process of their own, which is told so.
+GIVEN = os.environ.get("MLKIT_TEST_REMOTE")
+SPARKS = os.environ.get("MLKIT_TEST_SPARKS", "sail,connect").split(",")
 
 PREPARE = '''\
 """A user's module."""
@@ -35,14 +40,48 @@ def prepare(frame):
 
 
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory) -> Path:
+def shared(tmp_path_factory) -> Path:
+    """A folder that the workers of one test run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def sail(shared) -> str:
+    """Address of a Sail server: Spark Connect and Delta, no JVM."""
+    pytest.importorskip("pysail")
+    with sail_server(shared) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def connect(shared) -> str:
+    """Address of pyspark's own Connect server, on a JVM."""
+    pytest.importorskip("pyspark")
+    with connect_server(shared) as url:
+        yield url
+
+
+@pytest.fixture(scope="session", params=SPARKS)
+def spark(request):
+    """A Spark session, on each kind of Spark that this process can talk to."""
+    sql = pytest.importorskip("pyspark.sql")
+    if request.param == "classic":
+        with classic_session(request.getfixturevalue("shared")) as session:
+            yield session
+        return
+    address = GIVEN or request.getfixturevalue(request.param)
+    session = sql.SparkSession.builder.remote(address).create()
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def empty_store(shared) -> Path:
     """An MLflow database that was migrated once; a copy costs a hundredth of a migration.
 
     The workers of one test run share it, by a lock in the folder above their own.
     """
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
     folder = shared / "store-template"
     with (shared / "store-template.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
