@@ -26,6 +26,8 @@ CODES: dict[str, str] = {
     ),
     "CFG013": "The gate or the metric is not usable: unknown, without a direction, or not finite.",
     "CFG014": "The metric does not fit the task or the model, e.g. rmse for classes.",
+    "CFG015": "The address of the runs is none of Databricks or an MLflow server. Without one they stay local.",
+    "CFG016": "The schemas features, training and monitoring of a target have the same real name.",
     "CFG019": "The config was written by a newer mlkit than this one. Upgrade mlkit-sdk.",
     "CFG020": "The file is not plain UTF-8, or starts with a byte order mark. Save it as UTF-8.",
     "CFG021": "A required key or parameter is missing; it is named.",
@@ -52,6 +54,9 @@ CODES: dict[str, str] = {
     "CFG034": "A column that the config names is not in its contract, or is named twice.",
     "CFG036": "A module of yours has the name that the packaged runner needs for itself. Rename it.",
     "CFG037": "A rehearsal needs the pinned versions. Take --isolated, install the pins, or freeze again.",
+    "CFG040": "The file of targets is not valid TOML; the line is named.",
+    "CFG041": "Runs and versions would lie in two stores, between which MLflow cannot register a model.",
+    "CFG042": "Fields of a target exclude each other, or one needs another that is not there.",
     # A call, command or job parameter.
     "CLI001": "The command, verb or option is not known; the nearest or all known ones are shown.",
     "CLI002": "A required argument is missing, or names nothing that is there.",
@@ -194,6 +199,7 @@ CODES: dict[str, str] = {
     "SEC004": (
         "A config may import modelling libraries, pinned distributions and your own code, nothing else."
     ),
+    "SEC005": "An address holds a user, password or token. Clients read those from their environment.",
     "SEC006": "A path leads out of the wheel, or to where files act by themselves.",
     "SEC007": "A skops file would hold types that are not on mlkit's own list.",
     # The stores.
@@ -214,5 +220,6 @@ CODES: dict[str, str] = {
     "STO028": "Other runs kept writing decisions. Deploy again.",
     "STO030": "The experiment was deleted in MLflow, where its name stays taken. Restore it.",
     "STO040": "Git gave no answer in time.",
+    "STO050": "Spark failed at what it was asked to do; --debug shows what it said.",
     "STO041": "The wheel cannot be written. Make room, or choose another folder.",
 }

@@ -1,32 +1,28 @@
 """Datasets as fingerprints: one name for the same rows, whatever their order, library or engine.
 
-The state of a dataset is five exact integers: its row count and the sums of the four pieces of its
-row digests. States of disjoint parts add up, and so do insertions and deletions.
+Rows in this process go through Arrow, rows in Spark are digested there; `mlkit.digest.state` says what of
+them remains.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from mlkit.digest.rows import Rows, open_column
 from mlkit.digest.schema import check_schema, name_order
+from mlkit.digest.spark_frame import is_spark, names_of, state_of
+from mlkit.digest.state import State
 from mlkit.digest.stream import open_stream
 from mlkit.digest.xxh64 import BLOCK, Chain
 from mlkit.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
-
-VERSION = 1
-"""Version of the rules; it is part of every fingerprint."""
 
 _SPLIT_SEED = np.array([42], np.uint64)
 
@@ -39,7 +35,8 @@ def fingerprint(data: object, *, columns: Sequence[str] | None = None) -> str:
 
     Args:
         data: A dataframe (pandas, Polars), an Arrow table, batch or reader, or anything with
-            ``__arrow_c_stream__``; a reader is consumed. Rows stream through in bounded memory.
+            ``__arrow_c_stream__``; a reader is consumed. Rows stream through in bounded memory, those of a
+            Spark dataframe stay in Spark.
         columns: Only these columns; all by default.
 
     Returns:
@@ -49,7 +46,10 @@ def fingerprint(data: object, *, columns: Sequence[str] | None = None) -> str:
         DataError: No columns, a name twice, a named pandas index, a column of mixed types.
         UnsupportedTypeError: A column of a type that has no digest.
         DataOverflowError: A value outside what a digest can hold.
+        StoreError: Spark failed.
     """
+    if is_spark(data):
+        return state_of(data, columns).fingerprint(names_of(data, columns))
     reader = open_stream(data, columns=columns)
     accumulator = Accumulator(reader.schema)
     for batch in reader:
@@ -120,61 +120,6 @@ def canonical_order(lanes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return order
 
 
-@dataclasses.dataclass(frozen=True)
-class State:
-    """What a fingerprint is made of; adds and subtracts with the rows it stands for.
-
-    Attributes:
-        rows: How many rows.
-        sums: Exact sums over the rows of the signed 32-bit pieces of their digests: low and high
-            half of lane 0, low and high half of lane 1.
-    """
-
-    rows: int
-    sums: tuple[int, int, int, int]
-
-    @classmethod
-    def zero(cls) -> Self:
-        """The state of no rows."""
-        return cls(0, (0, 0, 0, 0))
-
-    @classmethod
-    def of(cls, lanes: npt.NDArray[np.int64]) -> Self:
-        """The state of some rows, given both lanes, shape (2, n) with n below 2**31."""
-        high = (lanes >> 32).sum(axis=1)
-        low = ((lanes << 32) >> 32).sum(axis=1)
-        return cls(lanes.shape[1], (int(low[0]), int(high[0]), int(low[1]), int(high[1])))
-
-    def __add__(self, other: State) -> State:
-        """The state of both parts together."""
-        return State(self.rows + other.rows, _each(self, other, 1))
-
-    def __sub__(self, other: State) -> State:
-        """The state of what is left when `other` is taken away."""
-        return State(self.rows - other.rows, _each(self, other, -1))
-
-    def fingerprint(self, names: Iterable[str]) -> str:
-        """``d1:`` and 32 hex digits of these rows under columns of these names, in any order."""
-        document = {
-            "columns": sorted(names, key=str.encode),
-            "rows": self.rows,
-            "sums": list(self.sums),
-            "v": VERSION,
-        }
-        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-        return f"d{VERSION}:{hashlib.sha256(text.encode()).hexdigest()[:32]}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for a manifest."""
-        return {"rows": self.rows, "sums": list(self.sums)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The state that `to_dict` wrote."""
-        lane0_low, lane0_high, lane1_low, lane1_high = (int(value) for value in values["sums"])
-        return cls(int(values["rows"]), (lane0_low, lane0_high, lane1_low, lane1_high))
-
-
 class Accumulator:
     """Takes a stream batch by batch and keeps its state."""
 
@@ -220,8 +165,3 @@ def _blocks(batch: pa.RecordBatch) -> Iterator[npt.NDArray[np.int64]]:
         with np.errstate(all="ignore"):
             block = rows.lanes(start, min(start + BLOCK, batch.num_rows))
         yield block.view(np.int64)
-
-
-def _each(one: State, other: State, sign: int) -> tuple[int, int, int, int]:
-    a, b, c, d = (mine + sign * theirs for mine, theirs in zip(one.sums, other.sums, strict=True))
-    return a, b, c, d

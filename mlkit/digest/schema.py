@@ -61,7 +61,7 @@ def check_schema(schema: pa.Schema) -> None:
         raise DataError(
             "DAT001", "expected at least one column, found none", fix="check the query or the file"
         )
-    _check_names(schema.names, "")
+    check_names(schema.names, "")
     for field in schema:
         _check_field(field, field.name)
 
@@ -81,7 +81,12 @@ def _nearest(column: str, names: Sequence[str]) -> str:
     return f"choose {' or '.join(near)}" if near else f"choose among {', '.join(names[:_NAMES_SHOWN])}"
 
 
-def _check_names(names: Sequence[str], parent: str) -> None:
+def check_names(names: Sequence[str], parent: str) -> None:
+    """Refuse a name that stands twice; `parent` is put before it in the error.
+
+    Raises:
+        DataError: One does.
+    """
     for name, count in Counter(names).items():
         if count > 1:
             raise DataError(
@@ -98,7 +103,7 @@ def _check_field(field: pa.Field, path: str) -> None:
     if extension:
         raise unsupported(extension, path)
     if pa.types.is_struct(kind):
-        _check_names([child.name for child in kind], f"{path}.")
+        check_names([child.name for child in kind], f"{path}.")
         for child in kind:
             _check_field(child, f"{path}.{child.name}")
     elif _is_list(kind):
