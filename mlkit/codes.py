@@ -45,6 +45,7 @@ CODES: dict[str, str] = {
         "The pandera schema uses what a contract cannot keep, such as a function of your own as a check."
     ),
     "CFG028": "A folder without `__init__.py` cannot travel in a wheel. Add an empty one.",
+    "CFG029": "The prepare function takes a frame of Spark, and the rows are not in Spark on this target.",
     "CFG030": "No target has this name. Look at --target and MLKIT_TARGET.",
     "CFG031": (
         "The model cannot be written as skops here. Upgrade mlflow, or set `serialization: cloudpickle`."
@@ -52,11 +53,17 @@ CODES: dict[str, str] = {
     "CFG032": "A source is a table or a load function: one of them, and not both.",
     "CFG033": "The name leads to something that cannot be called; name a function.",
     "CFG034": "A column that the config names is not in its contract, or is named twice.",
+    "CFG035": "A check has a pattern that Spark's regular expressions read otherwise; the part of it is named.",
     "CFG036": "A module of yours has the name that the packaged runner needs for itself. Rename it.",
     "CFG037": "A rehearsal needs the pinned versions. Take --isolated, install the pins, or freeze again.",
+    "CFG038": "databricks.yml was edited by hand, or is not mlkit's. Keep it, or replace it: --force.",
+    "CFG039": "No target of mlkit.toml is for Databricks, or there is no config to make a bundle of.",
     "CFG040": "The file of targets is not valid TOML; the line is named.",
     "CFG041": "Runs and versions would lie in two stores, between which MLflow cannot register a model.",
     "CFG042": "Fields of a target exclude each other, or one needs another that is not there.",
+    "CFG043": "databricks.yml is not what configs and targets say by now. `mlkit bundle` writes it anew.",
+    "CFG044": "Two configs of one bundle have the same name. Rename one.",
+    "CFG045": "The settings of a job cluster name no version of Spark. Add spark_version.",
     # A call, command or job parameter.
     "CLI001": "The command, verb or option is not known; the nearest or all known ones are shown.",
     "CLI002": "A required argument is missing, or names nothing that is there.",
@@ -65,6 +72,7 @@ CODES: dict[str, str] = {
     "CLI006": "There is nothing to roll back to: fewer than two versions have served.",
     "CLI009": "The folder for the output exists and holds something else. Choose another.",
     "CLI011": "The job passed its parameters as one text; a wheel task takes a list.",
+    "CLI013": "There are no credentials for the workspace. Log in, or name a profile in the target.",
     "CLI020": "MLKIT_TEST_FAIL is set outside a test, or asks for no known fault. Unset it.",
     "CLI021": "A number of trials, folds or workers is not a whole number in its range.",
     "CLI022": "The trial was pruned or failed; only a complete one can be evaluated or frozen.",
@@ -85,6 +93,12 @@ CODES: dict[str, str] = {
     "CLI032": "The file to fingerprint is not there, or not of a kind that is read.",
     "CLI033": "There is no such error code. `mlkit help` shows all of them.",
     "CLI034": "The demo needs a package that is not installed.",
+    "CLI035": "A job says which attempt this is in another form than w1-j2-r3-p0-e1. Write the bundle anew.",
+    "CLI036": "A deployment job was started for another model than that of its package.",
+    "CLI040": "The workspace has no job of this name, or several. Deploy the bundle, or give the number.",
+    "CLI041": "The workspace refuses to start or show the job; why is shown.",
+    "CLI042": "The target is not on Databricks, so it has no jobs. Take another --target.",
+    "CLI045": "Executors of Spark are asked for on a target that has none.",
     # Rows and columns.
     "DAT001": "There are no columns, or none are left to learn from.",
     "DAT002": "There are no rows. Is a filter too narrow?",
@@ -137,6 +151,7 @@ CODES: dict[str, str] = {
     "DAT060": "Rows break the contract: column, check, count and first keys are listed. Nothing was written.",
     "DAT061": "Rows break a condition that the table itself enforces. Nothing was written.",
     "DAT062": "A condition of a table is not SQL over its columns, as in: amount >= 0.",
+    "DAT070": "The rows are more than may come to one process. Take fewer, raise fetch_gb, or train on Spark.",
     # The gate.
     "GAT001": (
         "The candidate did not pass the gate and nothing serves yet. The reasons stand in the "
@@ -147,12 +162,14 @@ CODES: dict[str, str] = {
     "INT011": "A name that stands for content is taken by other content. It was left as it is.",
     "INT012": "A table is damaged: a file of it is missing, empty or does not read. Restore it.",
     "INT013": "The table only grows: its rows are evidence and are never replaced.",
+    "INT014": "This Spark computes other digests than the specification says. Use another runtime.",
     "INT020": "The stored model has no manifest, so nothing can vouch for its files.",
     "INT021": "The manifest of the stored model is not the one that was recorded.",
     "INT022": "A file of the stored model is missing, changed or not listed.",
     "INT023": "The stored model holds a link, which could lead anywhere.",
     "INT024": "The registry failed to take in the version.",
     "INT025": "The files of a model that the registry names are gone.",
+    "INT026": "The stored model has no signature of its inputs and outputs, which Unity Catalog asks for.",
     "INT030": "The registry does not hold the model that the ledger names.",
     "INT031": "A table of an earlier version is gone, or holds other rows than were recorded.",
     "INT032": "The decision that promoted a version is gone from its table. Restore it from a backup.",
@@ -177,6 +194,14 @@ CODES: dict[str, str] = {
     "NAM011": (
         "The name stands for published content, which never changes. Use another for a table that grows."
     ),
+    # Serving.
+    "NET001": "The endpoint does not answer with the champion yet. Deploy again to wait on.",
+    "NET002": "The endpoint's update failed; what served before serves on. Deploy again, or roll back.",
+    "NET003": "The workspace does not permit to see or update the endpoint. Grant CAN_MANAGE.",
+    "NET004": "The workspace does not find the model version that the endpoint shall serve.",
+    "NET005": "The workspace refuses the endpoint's config. Correct `serving` of the target.",
+    "NET006": "No credentials for the workspace of the endpoint, or none that count. Log in.",
+    "NET007": "The workspace of the endpoint did not answer. The champion stands; deploy again to tell it.",
     # The user's own code.
     "RUN010": "Your code raised an error while it was imported, called, fitted or asked to predict.",
     "RUN011": "No trial of the study is complete.",
@@ -188,6 +213,9 @@ CODES: dict[str, str] = {
     "RUN015": "The environment for the rehearsal cannot be made or its pins not be installed.",
     "RUN016": "A process that evaluates folds died, perhaps because memory was short. Take fewer workers.",
     "RUN017": "Classifiers of xgboost take the classes 0 to k-1. Number the classes so in prepare.",
+    "RUN018": "Your code left the process of a job, as by sys.exit(). Raise an error, or return.",
+    "RUN021": "The rows of a study are too many to travel to the executors of Spark with each batch of trials.",
+    "RUN022": "The executors of Spark lack this package, or have another version of it or of Python.",
     "RUN040": "The model answered with predictions of another number, shape or type than the task has.",
     "RUN041": "The model is no classifier with one output, as the task needs.",
     # Refused, because it could run or reveal what nobody reviewed.
@@ -219,7 +247,28 @@ CODES: dict[str, str] = {
     "STO027": "The registry did not make the version ready in time. Deploying again finds it.",
     "STO028": "Other runs kept writing decisions. Deploy again.",
     "STO030": "The experiment was deleted in MLflow, where its name stays taken. Restore it.",
+    "STO031": "The tracking server cannot be reached, or its certificate is not trusted. Is it up?",
+    "STO032": "No answer came from the tracking server, so what was asked may have been done. Run it again.",
+    "STO033": (
+        "The tracking server wants to know who asks. Log in, or set the variables that MLflow's client reads."
+    ),
+    "STO034": "You may not do this on the tracking server. Its owner can allow it.",
+    "STO035": "No MLflow server answers at the target's address. Is there a slip in tracking_uri?",
+    "STO036": "The tracking server is overloaded or failing, also after MLflow tried again. See its log.",
+    "STO037": "A library that the target's store needs is not installed; it is named.",
+    "STO038": "A run takes no more parameters, tags or metrics, or no name this long. Use an artifact.",
+    "STO039": "A tag of a model version would be refused by Unity Catalog: its key, or their number.",
     "STO040": "Git gave no answer in time.",
     "STO050": "Spark failed at what it was asked to do; --debug shows what it said.",
+    "STO051": "The catalog refuses: a right on a schema or table is missing.",
+    "STO052": "Spark is away: its server does not answer, or the session has ended. Repeat when it runs.",
+    "STO053": "Spark or Databricks does not accept the credentials. Log in, or name another profile.",
+    "STO054": "The connection was lost while a write was under way. Read the table again before going on.",
+    "STO055": "Another tool made the table: mlkit reads it and never writes to it.",
+    "STO056": "No session of Spark can be opened: a client library or Java is missing; it is named.",
     "STO041": "The wheel cannot be written. Make room, or choose another folder.",
+    "STO060": "The run of a job failed; the last line of the task that failed is shown.",
+    "STO061": "Whether a job was started is not known. Repeat the command: it joins the run if there is one.",
+    "STO062": "The run of a job goes on after the time that was given. Repeat the command to wait on.",
+    "STO063": "The workspace does not say who you are, so the name of your job is not known. Give it: --job.",
 }

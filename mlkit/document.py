@@ -35,8 +35,9 @@ _MISLEADING = re.compile(
     r"|[-+]?[0-9][0-9_]*_[0-9_.]*|[-+]?[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?)$"
 )
 _UNUSUAL_BREAK = re.compile("[\r\x85\u2028\u2029]")
-_SECRET = re.compile(
-    r"(dapi[0-9a-f]{16,}|AKIA[0-9A-Z]{16}|gh[pousr]_[0-9A-Za-z]{20,}|-----BEGIN [A-Z ]*PRIVATE KEY)"
+SECRET = re.compile(
+    r"((dapi|dose)[0-9a-f]{16,}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}|AKIA[0-9A-Z]{16}|gh[pousr]_[0-9A-Za-z]{20,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY)"
 )
 
 
@@ -64,8 +65,8 @@ def parse(data: bytes, *, origin: str) -> dict[str, Any]:
         ConfigError: As for `read`.
         SecurityError: As for `read`.
     """
-    text = _decoded(data, origin)
-    if secret := _SECRET.search(text):
+    text = decoded(data, origin)
+    if secret := SECRET.search(text):
         line = text.count("\n", 0, secret.start()) + 1
         fix = "revoke it, take it out and name an environment variable instead"
         raise SecurityError("SEC003", f"line {line} looks like a secret", path=origin, fix=fix)
@@ -128,7 +129,13 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _decoded(data: bytes, origin: str) -> str:
+def decoded(data: bytes, origin: str) -> str:
+    """The text of a small file.
+
+    Raises:
+        ConfigError: Not plain UTF-8 (CFG020).
+        SecurityError: Too large (SEC002).
+    """
     fix = "save it as plain UTF-8"
     if len(data) > MAX_BYTES:
         message = f"{len(data):,} bytes; at most {MAX_BYTES:,} are read"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlkit.code import git_state
 from mlkit.data.features import FeatureTable, publish_features
@@ -17,7 +17,7 @@ from mlkit.production.evidence import Explanation, History, explain_version, rea
 from mlkit.production.rollback import roll_back
 from mlkit.production.runner import deploy, plan_deployment
 from mlkit.production.stores import Stores
-from mlkit.production.task import read_origin
+from mlkit.production.task import OPTIONS, read_origin
 from mlkit.research.comparison import Comparison, TestLook, compare_studies, look_at_test, try_splits
 from mlkit.research.exploration import Problem, gather, look_at_split, take_snapshot
 from mlkit.research.freeze import environment_of, freeze_trial
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from mlkit.data.parts import Parts
     from mlkit.data.snapshot import Snapshot
-    from mlkit.data.source import Source
+    from mlkit.data.source import FrameKind, Source
     from mlkit.frozen import FrozenConfig
     from mlkit.model.evaluation import Task
     from mlkit.model.gate import Gate
@@ -121,19 +121,32 @@ class ModelProject:
             raise UsageError("CLI030", "a feature table needs a key", path="key", fix="key='flight_id'")
         return publish_features(self._stores.engine, table_name(table), data, contract=contract, key=names)
 
-    def snapshot(self, data_or_table: object, *, prepare: object = None, contract: object = None) -> Snapshot:
+    def snapshot(
+        self,
+        data_or_table: object,
+        *,
+        prepare: object = None,
+        contract: object = None,
+        frame: FrameKind | None = None,
+    ) -> Snapshot:
         """Take an immutable snapshot of prepared rows; the same rows are stored once.
 
         Args:
-            data_or_table: Any dataframe, the name of a table, or a `Source`.
+            data_or_table: Any dataframe (one of Spark stays in Spark), the name of a table, or a `Source`.
             prepare: Function from dataframe to dataframe, or its name ``module:function``.
             contract: What prepared rows keep; by default dtypes are taken from the rows.
+            frame: What `prepare` takes: ``pandas`` (the default), ``spark``, or ``any``: that of the target.
 
         Raises:
             DataError: Columns or values that no store can hold exactly, or no target.
         """
         return take_snapshot(
-            self._problem, data_or_table, prepare=prepare, contract=contract, engine=self._stores.engine
+            self._problem,
+            data_or_table,
+            prepare=prepare,
+            contract=contract,
+            engine=self._stores.engine,
+            frame=frame,
         )
 
     def split(self, snapshot: Snapshot, *, split: Split | None = None) -> Parts:
@@ -154,7 +167,7 @@ class ModelProject:
         *,
         trials: int,
         cv: int = 5,
-        workers: int = 1,
+        workers: int | Literal["spark"] = 1,
         seed: int = 0,
         name: str | None = None,
         resume: bool = True,
@@ -168,7 +181,8 @@ class ModelProject:
             snapshot: Rows to learn from; its test rows stay sealed.
             trials: How many there shall be in all; those of an earlier, stopped run count.
             cv: Number of folds.
-            workers: Folds evaluated at a time; the trials do not depend on it.
+            workers: Folds evaluated at a time, or ``spark`` for all executors of the target's Spark; the
+                trials do not depend on it.
             seed: Of sampler, folds and estimators; it is frozen with the config.
             name: What people call the study.
             resume: Continue a study of the same identity instead of starting anew.
@@ -249,6 +263,8 @@ class ModelProject:
     ) -> Handoff:
         """Package a config with the code it names, and prove that the package repeats the trial.
 
+        For a target on Databricks it also writes ``databricks.yml``, the jobs that run the package.
+
         Args:
             config: A frozen config.
             to: Folder of the wheel; by default ``dist``.
@@ -259,7 +275,12 @@ class ModelProject:
             IntegrityError: The package gave something else; the message says what.
         """
         return hand_off(
-            config, workspace=self._workspace, to=to, rehearse=rehearse, fresh_environment=isolated
+            config,
+            workspace=self._workspace,
+            to=to,
+            rehearse=rehearse,
+            fresh_environment=isolated,
+            verbs=OPTIONS,
         )
 
     def plan(self, config: FrozenConfig) -> Plan:

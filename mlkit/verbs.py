@@ -12,14 +12,24 @@ import pyarrow.parquet
 from mlkit.codes import CODES
 from mlkit.demo.story import run_demo
 from mlkit.digest.fingerprint import fingerprint
-from mlkit.errors import EXIT_DONE, DataError, UsageError
+from mlkit.errors import EXIT_DONE, ConfigError, DataError, UsageError
 from mlkit.frozen import FrozenConfig
 from mlkit.production.evidence import explain_version, read_champion, read_history
 from mlkit.production.rollback import roll_back
 from mlkit.production.runner import deploy, plan_deployment
+from mlkit.production.serving.choice import start_job
 from mlkit.production.stores import Stores
-from mlkit.production.task import read_origin
+from mlkit.production.task import OPTIONS, read_origin
+from mlkit.research.bundle import (
+    bundle_targets,
+    bundled_configs,
+    check_bundle,
+    make_bundle,
+    name_in,
+    write_bundle,
+)
 from mlkit.research.handoff import hand_off
+from mlkit.targets import read_targets
 from mlkit.workspace import open_workspace, project_name
 
 if TYPE_CHECKING:
@@ -73,6 +83,15 @@ def rollback_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     return report, report.exit_code
 
 
+def trigger_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+    """Start a job of the bundle."""
+    stores, job = _stores(options), options.job
+    parameters = dict(map(_setting, options.set))
+    name = f"{stores.project}-{options.action}"
+    run = start_job(stores.workspace, name, job=job, parameters=parameters, wait=not options.no_wait)
+    return run, EXIT_DONE
+
+
 def history_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     """The ledger."""
     return read_history(_stores(options)), EXIT_DONE
@@ -100,8 +119,25 @@ def handoff_verb(options: argparse.Namespace) -> tuple[Printable, int]:
         to=options.to,
         rehearse=not options.no_rehearse,
         fresh_environment=options.isolated,
+        verbs=OPTIONS,
     )
     return made, EXIT_DONE
+
+
+def bundle_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+    """Write, or with ``--check`` only compare, the jobs for Databricks."""
+    targets = read_targets(open_workspace(options.target).config)
+    path, configs = Path(options.to), bundled_configs()
+    name = name_in(path)
+    text = make_bundle(configs, targets, verbs=OPTIONS, wheels=options.wheels, name=name)
+    if options.check and not check_bundle(text, path):
+        message = "the bundle is not what configs and targets say by now"
+        raise ConfigError("CFG043", message, path=str(path), fix="mlkit bundle")
+    write_bundle(text, path, force=options.force)
+    projects, known = [config.name for config in configs], list(bundle_targets(targets))
+    said = f"{path}  runs {', '.join(projects)} on {', '.join(known)}"
+    values = {"path": str(path), "projects": projects, "targets": known}
+    return Answer(f"{said}\n  next    databricks bundle deploy --target {known[0]}", values), EXIT_DONE
 
 
 def fingerprint_verb(options: argparse.Namespace) -> tuple[Printable, int]:
@@ -122,7 +158,7 @@ def fingerprint_verb(options: argparse.Namespace) -> tuple[Printable, int]:
 
 def demo_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     """Tell the whole story on real data."""
-    return run_demo(Path(options.dir)), EXIT_DONE
+    return run_demo(Path(options.dir), target=options.target), EXIT_DONE
 
 
 def help_verb(options: argparse.Namespace) -> tuple[Printable, int]:
@@ -147,6 +183,15 @@ def _stores(options: argparse.Namespace) -> Stores:
     if name.endswith((".yaml", ".yml")):
         name = FrozenConfig.load(name).name
     return Stores(open_workspace(options.target), project_name(name))
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise UsageError(
+            "CLI001", f"expected NAME=VALUE, found {text!r}", path="--set", fix="--set reason=june"
+        )
+    return name, value
 
 
 def _parquet(path: str) -> Any:  # noqa: ANN401 - a stream of batches

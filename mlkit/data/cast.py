@@ -72,19 +72,44 @@ def cast_column(column: pa.ChunkedArray, to: Column, *, path: str) -> pa.Chunked
         return plain
     if plain.null_count == len(plain):
         return pa.chunked_array([pa.nulls(len(plain), to.arrow_type)])
-    if (Column(dtype=dtype_of(plain.type, path)).kind, _value_kind(to)) not in _CASTS:
-        raise _mismatch(plain, to, path)
+    if not can_cast(dtype_of(plain.type, path), to):
+        is_text = pa.types.is_string(plain.type) and holds_numbers(to)
+        raise mismatch(plain.type, to, path=path, numeric_text=is_text and _is_numeric_text(plain))
     return _exact(plain, to, path)
+
+
+def can_cast(dtype: str, to: Column) -> bool:
+    """Whether values of a dtype mean the same as those of a column, so that some of them may become such."""
+    return (Column(dtype=dtype).kind, _value_kind(to)) in _CASTS
+
+
+def holds_numbers(column: Column) -> bool:
+    """Whether the values of a column are numbers."""
+    return _value_kind(column) in _NUMBERS
+
+
+def inexact(found: pa.DataType, to: Column, *, path: str) -> DataError:
+    """The error for a column with a value that would change."""
+    dtype = dtype_of(found, path)
+    message = f"expected {to.dtype}, found {dtype} with values that {to.dtype} cannot hold exactly"
+    fix = "round or cast the column yourself, or widen its dtype in the contract"
+    return DataError("DAT046", message, path=path, fix=fix)
+
+
+def mismatch(found: pa.DataType, to: Column, *, path: str, numeric_text: bool) -> DataError:
+    """The error for a column that means something else; `numeric_text`: it holds numbers written as text."""
+    if numeric_text:
+        message = f"expected {to.dtype}, found numbers written as text"
+        return DataError("DAT054", message, path=path, fix="convert the column, e.g. with pandas.to_numeric")
+    fix = f"cast the column to {to.value_dtype}, or change the contract"
+    return DataError("DAT046", f"expected {to.dtype}, found {dtype_of(found, path)}", path=path, fix=fix)
 
 
 def _exact(column: pa.ChunkedArray, to: Column, path: str) -> pa.ChunkedArray:
     """Cast there and back: equal values both ways prove that nothing was lost."""
     result = _same_both_ways(column, to.arrow_type)
     if result is None:
-        found = dtype_of(column.type, path)
-        message = f"expected {to.dtype}, found {found} with values that {to.dtype} cannot hold exactly"
-        fix = "round or cast the column yourself, or widen its dtype in the contract"
-        raise DataError("DAT046", message, path=path, fix=fix)
+        raise inexact(column.type, to, path=path)
     return result
 
 
@@ -102,15 +127,6 @@ def _same_both_ways(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedA
 
 def _value_kind(column: Column) -> str:
     return Column(dtype=column.value_dtype).kind
-
-
-def _mismatch(column: pa.ChunkedArray, to: Column, path: str) -> DataError:
-    found = dtype_of(column.type, path)
-    if found == "string" and _value_kind(to) in _NUMBERS and _is_numeric_text(column):
-        message = f"expected {to.dtype}, found numbers written as text"
-        return DataError("DAT054", message, path=path, fix="convert the column, e.g. with pandas.to_numeric")
-    fix = f"cast the column to {to.value_dtype}, or change the contract"
-    return DataError("DAT046", f"expected {to.dtype}, found {found}", path=path, fix=fix)
 
 
 def _is_numeric_text(column: pa.ChunkedArray) -> bool:

@@ -189,8 +189,12 @@ def infer_column(values: pa.ChunkedArray, *, path: str) -> Column:
         # Of the values, not of the encoding: equal rows give equal contracts.
         categories = tuple(sorted(pc.unique(plain.drop_null()).to_pylist()))
         return Column(dtype="category", nullable=True, categories=categories)
-    observed = _kind(dtype, ()) in _OBSERVED
-    return Column(dtype=dtype, nullable=plain.null_count > 0 if observed else True)
+    return loosest(dtype, has_missing=plain.null_count > 0)
+
+
+def loosest(dtype: str, *, has_missing: bool) -> Column:
+    """The loosest column of a dtype, given whether a value is missing."""
+    return Column(dtype=dtype, nullable=has_missing if _kind(dtype, ()) in _OBSERVED else True)
 
 
 def _wrong(message: str, fix: str, *, path: str = "") -> ConfigError:

@@ -148,7 +148,7 @@ class Contract(Spec):
         Raises:
             DataError: It has no such column.
         """
-        self._refuse_unknown(columns)
+        self.check_known(columns)
         unique = self.unique if set(self.unique) <= set(columns) else ()
         return Contract(columns={name: self.columns[name] for name in columns}, unique=unique)
 
@@ -202,13 +202,18 @@ class Contract(Spec):
         columns = {name: _to_column(column) for name, column in self.columns.items()}
         return DataFrameSchema(columns, strict=True, unique=list(self.unique) or None)
 
-    def _refuse_unknown(self, columns: Sequence[str]) -> None:
+    def check_known(self, columns: Sequence[str]) -> None:
+        """Refuse columns that are not of the contract.
+
+        Raises:
+            DataError: It has no such column.
+        """
         if unknown := [name for name in columns if name not in self.columns]:
             fix = f"columns of the contract: {', '.join(self.columns)}"
             raise DataError("DAT045", "the contract has no such column", path=unknown[0], fix=fix)
 
     def _violations(self, rows: pa.Table, key: Sequence[str]) -> list[Violation]:
-        self._refuse_unknown(key)
+        self.check_known(key)
         predicates = {name: _predicates(column) for name, column in self.columns.items()}
         return find_violations(rows, self.columns, predicates=predicates, unique=self.unique, key=key)
 
@@ -315,6 +320,8 @@ def _predicate(check: Check) -> Predicate:
     """A check as a function from values to (n,) bools."""
 
     def keeps(values: pd.Series[Any]) -> NDArray[np.bool_]:
-        return np.asarray(check(values).check_output, dtype=np.bool_)
+        # A bound beyond single precision is infinite there, and says what it should.
+        with np.errstate(over="ignore"):
+            return np.asarray(check(values).check_output, dtype=np.bool_)
 
     return keeps

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlkit.data.contract import Contract
+from mlkit.data.contract_sql import check_frame
 from mlkit.data.source import ordered
 from mlkit.data.stream import check_stream, no_rows
+from mlkit.digest.spark_frame import is_spark
 from mlkit.engines.base import TRAINING
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlkit.data.source import Source
-    from mlkit.engines.base import Engine, TableName
+    from mlkit.engines.base import Engine, Frame, TableName
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Snapshot:
 
 def publish_rows(
     engine: Engine,
-    rows: pa.Table | pa.RecordBatchReader,
+    rows: pa.Table | pa.RecordBatchReader | Frame,
     contract: Contract,
     *,
     prefix: str,
@@ -98,7 +100,8 @@ def publish_rows(
 
     Args:
         engine: Where to.
-        rows: Prepared rows; those of a reader are never in memory all at once.
+        rows: Prepared rows; those of a reader are never in memory all at once, those of a Spark dataframe
+            are checked and stored where they are.
         contract: What they must keep.
         prefix: First part of the table's name, e.g. ``flight_delay__train``.
         key: Columns that identify a row; checked for uniqueness and nulls.
@@ -108,7 +111,9 @@ def publish_rows(
         ContractError: The rows break the contract; nothing was written.
         DataError: There are no rows.
     """
-    if isinstance(rows, pa.Table):
+    if is_spark(rows):
+        checked = check_frame(rows, contract, key=key, origin=str(source or prefix))
+    elif isinstance(rows, pa.Table):
         if not rows.num_rows:
             raise no_rows(str(source or prefix))
         checked = contract.check(rows, key=key).to_reader()

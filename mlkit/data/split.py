@@ -134,10 +134,13 @@ def assign_parts(
         parts = np.empty(table.num_rows, dtype=np.uint8)
         for rows in _members(classes):
             parts[rows] = _in_parts(_strictly_below(codes[rows]), len(rows), split.shares)
-        _check_no_class_empty(parts, classes, split)
+        cells = np.bincount(
+            classes * len(PARTS) + parts, minlength=len(PARTS) * (int(classes.max(initial=-1)) + 1)
+        )
+        check_classes(cells.reshape(-1, len(PARTS)), split)
     else:
         parts = _in_parts(row_codes(table, split.by or key, seed=split.seed), _CODES, split.shares)
-    _check_none_empty(parts, split)
+    check_parts(np.bincount(parts, minlength=len(PARTS)).tolist(), split)
     return parts
 
 
@@ -160,8 +163,7 @@ def assign_folds(
         DataError: A fold stays empty (DAT003), or as for `assign_parts`.
         UsageError: Fewer than 2 folds, or more than `MAX_FOLDS` (CLI021).
     """
-    if not 2 <= count <= MAX_FOLDS:  # noqa: PLR2004 - a fold to learn from and one to score on
-        raise UsageError("CLI021", f"expected 2 to {MAX_FOLDS} folds, found {count}", path="cv")
+    check_count(count)
     if split.time is not None:
         earlier = _strictly_below(_times(table, split.time))
         return _checked_folds(Folds(_evenly(earlier, table.num_rows, count + 1), count + 1, forward=True))
@@ -184,7 +186,7 @@ def row_codes(table: pa.Table, columns: Sequence[str], *, seed: int) -> NDArray[
     """
     missing = [name for name in columns if name not in table.column_names]
     if missing:
-        raise _absent(missing[0], table)
+        raise absent(missing[0], table.column_names)
     return split_codes(lanes(table, columns=list(columns) or None)[0], seed)
 
 
@@ -202,13 +204,93 @@ def cuts(shares: Sequence[float], *, end: int = _CODES) -> list[int]:
     return [*ends, end]
 
 
+def check_classes(rows: NDArray[np.int64], split: Split) -> None:
+    """Refuse a stratified split that leaves some part without some class.
+
+    Args:
+        rows: (classes, 3) number of rows of each class in each part.
+        split: The rule.
+
+    Raises:
+        ConfigError: CFG012.
+    """
+    wanted = [TEST, TRAIN, VALIDATION] if split.validation else [TEST, TRAIN]
+    if rare := int((rows[:, wanted] == 0).any(axis=1).sum()):
+        message = f"{rare} of {len(rows)} classes have too few rows to be in every part"
+        fix = "merge rare classes in prepare, take another share, or leave stratify out"
+        raise ConfigError("CFG012", message, path="split.stratify", fix=fix)
+
+
+def check_parts(rows: Sequence[int], split: Split) -> None:
+    """Refuse a split that leaves a part without rows.
+
+    Args:
+        rows: Number of rows of each part.
+        split: The rule.
+
+    Raises:
+        DataError: DAT003.
+    """
+    for part, wanted in ((TEST, True), (VALIDATION, split.validation > 0), (TRAIN, True)):
+        if wanted and not rows[part]:
+            message = f"the split leaves no {PARTS[part]} rows of {sum(rows):,}"
+            fix = "take more rows, or another share, key or seed"
+            raise DataError("DAT003", message, path="split", fix=fix)
+
+
+def check_folds(rows: Sequence[int]) -> None:
+    """Refuse folds of which one is empty, given the number of rows of each.
+
+    Raises:
+        DataError: DAT003.
+    """
+    if not all(rows):
+        message = f"{len(rows)} folds of {sum(rows):,} rows leave one empty"
+        raise DataError("DAT003", message, path="cv", fix="take fewer folds, or a key with more values")
+
+
+def check_count(count: int) -> None:
+    """Refuse a number of folds that no study has.
+
+    Raises:
+        UsageError: CLI021.
+    """
+    if not 2 <= count <= MAX_FOLDS:  # noqa: PLR2004 - a fold to learn from and one to score on
+        raise UsageError("CLI021", f"expected 2 to {MAX_FOLDS} folds, found {count}", path="cv")
+
+
+def absent(column: str, known: Sequence[str]) -> DataError:
+    """The error for a column that a split needs and that is not among those known."""
+    fix = f"columns: {', '.join(known)}"
+    return DataError("DAT045", "the split needs this column and it is not there", path=column, fix=fix)
+
+
+def missing_times(count: int, column: str) -> DataError:
+    """The error for rows without a time in a split by time."""
+    message = f"{count:,} times are missing; a split by time needs all"
+    return DataError("DAT056", message, path=column, fix="fill them in, or drop these rows in prepare")
+
+
+def no_times(kind: pa.DataType, column: str) -> DataError:
+    """The error for a time column of a type that has no order in time."""
+    message = f"a time column holds instants, dates, integers or floats; found {kind}"
+    return DataError("DAT046", message, path=column, fix="convert it in prepare")
+
+
+def no_classes() -> ConfigError:
+    """The error for a stratified split of real numbers."""
+    message = "a stratified split needs classes; the target holds real numbers"
+    fix = "make the label an integer or text in prepare; for a regression leave stratify out"
+    return ConfigError("CFG012", message, path="split.stratify", fix=fix)
+
+
+def missing_labels(count: int, target: str) -> DataError:
+    """The error for rows without a label in a stratified split."""
+    return DataError("DAT041", f"{count:,} labels are missing", path=target, fix="drop these rows in prepare")
+
+
 def _wrong_share(field: str, expected: str, found: float) -> ConfigError:
     return ConfigError("CFG012", f"expected {expected}, found {found:g}", path=field, fix="e.g. 0.2")
-
-
-def _absent(column: str, table: pa.Table) -> DataError:
-    fix = f"columns: {', '.join(table.column_names)}"
-    return DataError("DAT045", "the split needs this column and it is not there", path=column, fix=fix)
 
 
 def _in_parts(numbers: NDArray[Any], end: int, shares: Sequence[float]) -> NDArray[np.uint8]:
@@ -241,19 +323,17 @@ def _strictly_above(values: NDArray[Any]) -> NDArray[np.int64]:
 def _times(table: pa.Table, column: str) -> NDArray[Any]:
     """The time column as numbers in the same order, exact."""
     if column not in table.column_names:
-        raise _absent(column, table)
+        raise absent(column, table.column_names)
     values = table.column(column)
     kind = values.type
     if missing := pc.sum(pc.is_null(values, nan_is_null=True)).as_py():
-        message = f"{missing:,} times are missing; a split by time needs all"
-        raise DataError("DAT056", message, path=column, fix="fill them in, or drop these rows in prepare")
+        raise missing_times(missing, column)
     if pa.types.is_timestamp(kind) or pa.types.is_date64(kind):
         values = values.cast(pa.int64())
     elif pa.types.is_date32(kind):
         values = values.cast(pa.int32())
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        message = f"a time column holds instants, dates, integers or floats; found {kind}"
-        raise DataError("DAT046", message, path=column, fix="convert it in prepare")
+        raise no_times(kind, column)
     return np.asarray(values.to_numpy())
 
 
@@ -261,36 +341,12 @@ def _classes(table: pa.Table, target: str) -> NDArray[np.int32]:
     """Class of each row as a small integer; the order of the numbers never matters."""
     labels = plain_column(table.column(target), target)
     if pa.types.is_floating(labels.type):
-        message = "a stratified split needs classes; the target holds real numbers"
-        fix = "make the label an integer or text in prepare; for a regression leave stratify out"
-        raise ConfigError("CFG012", message, path="split.stratify", fix=fix)
+        raise no_classes()
     if labels.null_count:
-        message = f"{labels.null_count:,} labels are missing"
-        raise DataError("DAT041", message, path=target, fix="drop these rows in prepare")
+        raise missing_labels(labels.null_count, target)
     return np.asarray(pc.index_in(labels, value_set=labels.unique()).to_numpy(), dtype=np.int32)
 
 
-def _check_no_class_empty(parts: NDArray[np.uint8], classes: NDArray[np.int32], split: Split) -> None:
-    cells = len(PARTS) * (int(classes.max(initial=-1)) + 1)
-    found = np.bincount(classes * len(PARTS) + parts, minlength=cells).reshape(-1, len(PARTS))
-    wanted = [TEST, TRAIN, VALIDATION] if split.validation else [TEST, TRAIN]
-    if rare := int((found[:, wanted] == 0).any(axis=1).sum()):
-        message = f"{rare} of {len(found)} classes have too few rows to be in every part"
-        fix = "merge rare classes in prepare, take another share, or leave stratify out"
-        raise ConfigError("CFG012", message, path="split.stratify", fix=fix)
-
-
-def _check_none_empty(parts: NDArray[np.uint8], split: Split) -> None:
-    rows = np.bincount(parts, minlength=len(PARTS))
-    for part, wanted in ((TEST, True), (VALIDATION, split.validation > 0), (TRAIN, True)):
-        if wanted and not rows[part]:
-            message = f"the split leaves no {PARTS[part]} rows of {len(parts):,}"
-            fix = "take more rows, or another share, key or seed"
-            raise DataError("DAT003", message, path="split", fix=fix)
-
-
 def _checked_folds(folds: Folds) -> Folds:
-    if not np.bincount(folds.ids, minlength=folds.count).all():
-        message = f"{folds.count} folds of {len(folds.ids):,} rows leave one empty"
-        raise DataError("DAT003", message, path="cv", fix="take fewer folds, or a key with more values")
+    check_folds(np.bincount(folds.ids, minlength=folds.count).tolist())
     return folds

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Predicate = Callable[[pd.Series[Any]], NDArray[np.bool_]]
 
 CHUNK_ROWS = 1 << 20
-_SHOWN_KEYS, _SHOWN_VIOLATIONS = 3, 20
+SHOWN_KEYS, SHOWN_VIOLATIONS = 3, 20
 # Rows among which distinct keys are sought: duplicates of one key stand for one.
 _LOOKED_AT = 100
 # Kinds whose checks run on numpy values; those of the others run once per distinct value.
@@ -87,9 +87,9 @@ def find_violations(
 def contract_error(found: Sequence[Violation], *, rows: int) -> ContractError:
     """One error for all violations; ``DAT049`` if only the key is to blame, else ``DAT060``."""
     code = "DAT049" if all(violation.check.startswith("key_") for violation in found) else "DAT060"
-    lines = [f"\n  {violation}" for violation in found[:_SHOWN_VIOLATIONS]]
-    if len(found) > _SHOWN_VIOLATIONS:
-        lines.append(f"\n  and {len(found) - _SHOWN_VIOLATIONS} more")
+    lines = [f"\n  {violation}" for violation in found[:SHOWN_VIOLATIONS]]
+    if len(found) > SHOWN_VIOLATIONS:
+        lines.append(f"\n  and {len(found) - SHOWN_VIOLATIONS} more")
     message = f"{rows:,} rows break the contract in {len(found)} {'way' if len(found) == 1 else 'ways'}:"
     fix = "correct the rows at their origin, or change the contract"
     return ContractError(code, message + "".join(lines), path=found[0].column, fix=fix)
@@ -103,7 +103,7 @@ def _keys(table: pa.Table, key: Sequence[str], rows: NDArray[np.intp]) -> tuple[
     for row in rows[:_LOOKED_AT]:
         values = tuple(columns.slice(int(row), 1).to_pylist()[0].values())
         shown[values[0] if len(key) == 1 else values] = None
-        if len(shown) == _SHOWN_KEYS:
+        if len(shown) == SHOWN_KEYS:
             break
     return tuple(shown)
 

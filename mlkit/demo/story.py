@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from mlkit import Gate, MlkitError, ModelProject, Split, open_workspace
+from mlkit.engines.base import FEATURES, TableName
 from mlkit.errors import IntegrityError, UsageError
+from mlkit.targets import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlkit import FrozenConfig, Study
+    from mlkit.workspace import Workspace
 
 TRIALS = 24
 _FIRST_MONTHS, _NEW_MONTH = 3, 4
@@ -40,9 +43,10 @@ class Story:
         outcomes: What each deployment said.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Nothing is told yet."""
+    def __init__(self, folder: Path, *, look: str = "") -> None:
+        """Nothing is told yet; `look` is the command that shows the runs."""
         self.folder = folder
+        self._look = look
         self.seconds: dict[str, float] = {}
         self.outcomes: list[str] = []
         self._screen = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -63,7 +67,6 @@ class Story:
     def __repr__(self) -> str:
         """The figures and where to look next."""
         figures = "\n".join(f"  {seconds:6.1f} s  {title}" for title, seconds in self.seconds.items())
-        uri = f"sqlite:///{(self.folder / '.mlkit' / 'mlflow.db').as_posix()}"
         return (
             f"\nThat was the whole life cycle in {sum(self.seconds.values()):.0f} s:\n{figures}\n\n"
             f"Look next, in {self.folder}:\n"
@@ -71,21 +74,27 @@ class Story:
             f"  flight_delay.py                   the contract, prepare and search you would write\n"
             f"  mlkit history flight_delay        the ledger\n"
             f"  mlkit explain flight_delay 1      all that is recorded of a version\n"
-            f"  mlflow ui --backend-store-uri {uri}\n"
+            f"  {self._look}\n"
             f"                                    trials, figures and models in MLflow"
         )
 
 
-def run_demo(folder: Path) -> Story:
+def run_demo(folder: Path, *, target: str | None = None) -> Story:
     """Tell the story in a folder that is made anew.
 
+    Args:
+        folder: Where to work, and where everything is that is kept on this machine.
+        target: Where tables, runs and versions are; by default in the folder too.
+
     Raises:
-        UsageError: The folder holds something else, or the flights are not installed.
+        UsageError: The folder or the target holds something else, or the flights are not installed.
     """
-    story = Story(folder.resolve())
+    folder = folder.resolve()
+    workspace = open_workspace(target or LOCAL, home=folder / ".mlkit")
+    story = Story(folder, look=workspace.ui_command)
     flights = _flights()
-    _fresh_folder(story.folder)
-    with _working_in(story.folder):
+    _fresh_folder(folder, workspace)
+    with _working_in(folder):
         user = importlib.import_module("flight_delay")
         project = ModelProject(
             "flight_delay",
@@ -93,7 +102,7 @@ def run_demo(folder: Path) -> Story:
             key="flight_id",
             metric="rmse",
             split=Split(test=0.2, seed=7),
-            workspace=open_workspace("local", home=story.folder / ".mlkit"),
+            workspace=workspace,
         )
         _publish(story, project, flights, user)
         study = _explore(story, project, user)
@@ -204,13 +213,20 @@ def _flights() -> pd.DataFrame:
     return rows
 
 
-def _fresh_folder(folder: Path) -> None:
+def _fresh_folder(folder: Path, workspace: Workspace) -> None:
+    """The demo's files, and those alone; the targets' file comes along for the commands typed there."""
     if folder.exists() and not (folder / _MARK).exists():
         fix = "choose another with --dir, or remove it yourself"
         raise UsageError("CLI009", "the folder exists and is not an earlier demo", path=str(folder), fix=fix)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / _MARK).touch()
+    if workspace.engine.describe(TableName(FEATURES, "flights")) is not None:
+        message = "the target holds the flights already, perhaps of an earlier demo"
+        fix = "name other schemas for it in mlkit.toml; the demo changes nothing that it did not make"
+        raise UsageError("CLI009", message, path=workspace.target, fix=fix)
+    if workspace.config is not None:
+        shutil.copy(workspace.config, folder / "mlkit.toml")
     source = (
         importlib.resources.files("mlkit.demo").joinpath("flight_delay.py.txt").read_text(encoding="utf-8")
     )

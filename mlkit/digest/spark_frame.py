@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from mlkit.digest import sql
-from mlkit.digest.schema import positions_of
+from mlkit.digest.schema import DECIMAL_DIGITS, positions_of
 from mlkit.digest.state import State
 from mlkit.errors import DataError, DataOverflowError, StoreError
 
@@ -82,7 +82,7 @@ def translated(action: str) -> Iterator[None]:
         yield
     except _errors() as exc:
         if sql.OVERFLOW in str(exc):
-            message = f"expected decimals below 10^{sql.DECIMAL_DIGITS}, found a larger one"
+            message = f"expected decimals below 10^{DECIMAL_DIGITS}, found a larger one"
             fix = "cast the column to double or string, or leave it out"
             raise DataOverflowError("DAT028", message, fix=fix) from exc
         message = f"Spark failed to {action}: {condition_of(exc)}"

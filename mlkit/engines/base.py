@@ -79,7 +79,15 @@ class Engine(Protocol):
     Errors are those of `mlkit.errors`; a library's own error never passes this seam. Column types
     are kept as they come, except that what the store cannot hold exactly is refused with a
     `DataError` that names the column.
+
+    Attributes:
+        fetch_bytes: Most bytes of a frame that may come to this process; None where rows are here anyway.
     """
+
+    @property
+    def fetch_bytes(self) -> int | None:
+        """As above."""
+        ...
 
     def publish(
         self,

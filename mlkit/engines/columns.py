@@ -87,9 +87,7 @@ def check_nulls(batch: pa.RecordBatch) -> None:
     """
     for field, column in zip(batch.schema, batch.columns, strict=True):
         if not field.nullable and column.null_count:
-            fix = "fill them in, drop these rows, or declare the column nullable"
-            found = f"expected no missing value, found {column.null_count} in one batch of rows"
-            raise DataError("DAT061", found, path=field.name, fix=fix)
+            raise missing_values(field.name, column.null_count)
 
 
 def check_match(found: pa.Schema, expected: pa.Schema) -> None:
@@ -137,23 +135,52 @@ def check_key(rows: pa.Table, key: Sequence[str]) -> None:
     Raises:
         DataError: DAT045 (no such column), DAT021 (a list or struct), DAT049 (missing or twice).
     """
-    for field in selected(rows.schema, key):
-        if types.is_nested(field.type):
-            raise DataError(
-                "DAT021", f"a key cannot hold {field.type}", path=field.name, fix="use a flat column"
-            )
+    for field in key_fields(rows.schema, key):
         missing = pc.sum(pc.is_null(rows[field.name], nan_is_null=True)).as_py() or 0
         if missing:
-            fix = "every row needs its key: fill it in or drop these rows"
-            raise DataError("DAT049", f"{missing} rows have no value in the key", path=field.name, fix=fix)
+            raise key_missing(field.name, missing)
     distinct = rows.group_by(list(key)).aggregate([]).num_rows
     if distinct < rows.num_rows:
-        raise DataError(
-            "DAT049",
-            f"expected each key once, found {rows.num_rows} rows with {distinct} keys",
-            path=", ".join(key),
-            fix="keep one row per key, or add the column that tells them apart to the key",
-        )
+        raise key_repeated(key, rows.num_rows, distinct)
+
+
+def key_fields(schema: pa.Schema, key: Sequence[str]) -> pa.Schema:
+    """The columns of a key.
+
+    Raises:
+        DataError: DAT045 (no such column), DAT021 (a list or struct).
+    """
+    fields = selected(schema, key)
+    for field in fields:
+        if types.is_nested(field.type):
+            message = f"a key cannot hold {field.type}"
+            raise DataError("DAT021", message, path=field.name, fix="use a flat column")
+    return fields
+
+
+def key_missing(name: str, rows: int) -> DataError:
+    """The error for rows without a key."""
+    fix = "every row needs its key: fill it in or drop these rows"
+    return DataError("DAT049", f"{rows} rows have no value in the key", path=name, fix=fix)
+
+
+def key_repeated(key: Sequence[str], rows: int, distinct: int) -> DataError:
+    """The error for rows that share a key."""
+    message = f"expected each key once, found {rows} rows with {distinct} keys"
+    fix = "keep one row per key, or add the column that tells them apart to the key"
+    return DataError("DAT049", message, path=", ".join(key), fix=fix)
+
+
+def missing_values(name: str, count: int) -> DataError:
+    """The error for missing values in a column that is declared not null."""
+    fix = "fill them in, drop these rows, or declare the column nullable"
+    return DataError("DAT061", f"expected no missing value, found {count}", path=name, fix=fix)
+
+
+def no_condition(name: str) -> DataError:
+    """The error for a condition of a table that the store does not understand."""
+    message = "expected a condition over the columns of the table in SQL, found one that is not understood"
+    return DataError("DAT062", message, path=name, fix="write it as in: amount >= 0")
 
 
 def _refuse_empty(names: Sequence[str]) -> None:

@@ -34,7 +34,7 @@ def translated(exc: Exception, what: str) -> MlkitError:
     """
     broken = _BROKEN_CONDITION.search(str(exc))
     if broken:
-        return _condition_broken(broken.group(1) or "some", what)
+        return condition_broken(broken.group(1) or "some", what)
     if _number(exc) in _FULL:
         return StoreError(
             "STO001",
@@ -92,6 +92,26 @@ def race_lost(table: TableName, expected: int, found: int) -> RaceLostError:
     )
 
 
+def condition_broken(count: str, what: str) -> DataError:
+    """The error for rows that the table itself refuses."""
+    return DataError(
+        "DAT061",
+        f"{count} rows break a condition of the table; nothing was written",
+        path=what,
+        fix="correct or leave out these rows",
+    )
+
+
+def only_grows(table: TableName) -> IntegrityError:
+    """The error for a merge into a table that takes appends only."""
+    return IntegrityError(
+        "INT013",
+        f"{table} only grows: its rows are evidence and are never replaced",
+        path=str(table),
+        fix="append the new rows, or merge into another table",
+    )
+
+
 @contextlib.contextmanager
 def reading(file: Path) -> Iterator[None]:
     """Translate what can go wrong while a data file is read.
@@ -108,15 +128,6 @@ def reading(file: Path) -> Iterator[None]:
         if isinstance(exc, OSError) and exc.errno is not None:
             raise translated(exc, file.parent.name) from exc
         raise damaged(file.parent.name, "a data file that does not read") from exc
-
-
-def _condition_broken(count: str, what: str) -> DataError:
-    return DataError(
-        "DAT061",
-        f"{count} rows break a condition of the table; nothing was written",
-        path=what,
-        fix="correct or leave out these rows",
-    )
 
 
 def _number(exc: Exception) -> int | None:

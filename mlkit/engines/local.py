@@ -31,7 +31,7 @@ from mlkit.engines import columns as cols
 from mlkit.engines import durable, faults, log, names
 from mlkit.engines.base import Published, TableInfo, TableName
 from mlkit.engines.rows import Incoming, count_rows, stored_rows
-from mlkit.errors import DataError, IntegrityError, MlkitError, NamingError, OutcomeUnknownError, StoreError
+from mlkit.errors import IntegrityError, MlkitError, NamingError, OutcomeUnknownError, StoreError
 from mlkit.failpoints import failpoint
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ _BATCHES_PER_ROW_GROUP = 8
 
 class LocalEngine:
     """Tables below one folder; `mlkit.engines.base.Engine` says what each method promises."""
+
+    fetch_bytes = None
 
     def __init__(self, root: Path) -> None:
         """Name the folder; it is made when the first table is.
@@ -319,12 +321,7 @@ def _constrain(delta: DeltaTable, name: str, condition: str) -> None:
     except DeltaError as exc:
         if faults.is_of_system(exc):
             raise
-        raise DataError(
-            "DAT062",
-            "expected a condition over the columns of the table in SQL, found one that is not understood",
-            path=name,
-            fix="write it as in: amount >= 0",
-        ) from exc
+        raise cols.no_condition(name) from exc
 
 
 def _write(delta: DeltaTable, rows: pa.RecordBatchReader, properties: Mapping[str, str]) -> None:
@@ -450,12 +447,7 @@ def _first_properties(delta: DeltaTable) -> dict[str, str]:
 
 def _check_replaceable(delta: DeltaTable, table: TableName) -> None:
     if delta.metadata().configuration.get(_APPEND_ONLY) == "true":
-        raise IntegrityError(
-            "INT013",
-            f"{table} only grows: its rows are evidence and are never replaced",
-            path=str(table),
-            fix="append the new rows, or merge into another table",
-        )
+        raise faults.only_grows(table)
 
 
 def _digest(delta: DeltaTable, folder: Path) -> Accumulator:

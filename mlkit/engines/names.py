@@ -18,6 +18,7 @@ MAX_LENGTH = 255  # of a file name on the usual file systems, and of a table in 
 
 _GRAMMAR = re.compile(r"[a-z][a-z0-9_]*")
 _PUBLISHED = re.compile(r".*__[0-9a-f]{32}")
+_PARTS = re.compile(r"mlkit_staging_.*|.*__v[0-9]{8}(__.*)?")  # of tables, in stores that have no folders
 _PATH_MARKS = frozenset("/\\:.")
 
 
@@ -41,9 +42,12 @@ def check_name(name: str, *, path: str = "name") -> None:
     """Refuse a table name or prefix that some store would refuse or read as a path.
 
     Raises:
-        NamingError: NAM002 (grammar), NAM003 (path), NAM010 (too long).
+        NamingError: NAM002 (grammar), NAM003 (path), NAM006 (stands for a part), NAM010 (too long).
     """
     _check(name, path)
+    if _PARTS.fullmatch(name):
+        message = f"{name!r} would be a part of another table in some store"
+        raise NamingError("NAM006", message, path=path, fix="choose another name")
     if len(name) > MAX_LENGTH:
         raise NamingError(
             "NAM010",
@@ -70,13 +74,18 @@ def check_growing(table: TableName) -> None:
         NamingError: NAM011, or what `check_table` raises.
     """
     check_table(table)
-    if _PUBLISHED.fullmatch(table.name):
+    if is_published(table.name):
         raise NamingError(
             "NAM011",
             f"{table} is named by its content: such a table is published once and never changes",
             path="name",
             fix="publish the new rows, or use a name that does not end in __ and 32 hex digits",
         )
+
+
+def is_published(name: str) -> bool:
+    """Whether a name stands for published content."""
+    return bool(_PUBLISHED.fullmatch(name))
 
 
 def no_such_table(table: TableName, known: Iterable[TableName]) -> StoreError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlkit.code import code_digest, installed_version, user_files
 from mlkit.data.parts import Parts, cut_rows
-from mlkit.data.source import ordered, read_source
+from mlkit.data.source import ordered, read_checked
 from mlkit.frozen import GROUND
 from mlkit.model.estimator import references
 
@@ -87,8 +87,8 @@ def build(config: FrozenConfig, engine: Engine) -> Build:
         StudyError: The user's `prepare` failed.
         StoreError: The source is not there.
     """
-    pinned = read_source(config.source, engine)
-    rows = ordered(config.contract.check(pinned.rows, key=config.key))
+    pinned = read_checked(config.source, engine, config.contract, key=config.key)
+    rows = ordered(pinned.rows)
     parts = cut_rows(rows, config.split, key=config.key, target=config.target)
     return Build(
         config=config,

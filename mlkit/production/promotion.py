@@ -10,11 +10,13 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from mlkit.failpoints import failpoint
+from mlkit.production.attempt import stamped
 from mlkit.production.ledger import Entry, actor, now
 from mlkit.production.outputs import TABLES
 from mlkit.production.registry import MANIFEST_TAG, MODEL_KEY
 
 if TYPE_CHECKING:
+    from mlkit.production.attempt import Attempt
     from mlkit.production.build import Build
     from mlkit.production.decisions import Decision
     from mlkit.production.registry import ModelVersion
@@ -85,8 +87,13 @@ def code_entry(build: Build, head: Entry, *, reason: str) -> Entry:
     )
 
 
-def move_champion(stores: Stores, entry: Entry) -> Entry:
+def move_champion(stores: Stores, entry: Entry, *, attempt: Attempt | None = None) -> Entry:
     """Append an entry if the one before it still is the head, then let the alias follow.
+
+    Args:
+        stores: Where the project lives.
+        entry: What to append.
+        attempt: The execution of a job that does so, noted with it.
 
     Returns:
         The entry that the alias shows: this one, or one that came after it meanwhile.
@@ -96,6 +103,7 @@ def move_champion(stores: Stores, entry: Entry) -> Entry:
         RaceLostError: Another entry came first; nothing was changed.
     """
     stores.check_registered(entry)
+    entry = stamped(entry, attempt)
     stores.ledger.append(entry, expected_seq=entry.seq - 1)
     failpoint("promote.ledger")
     shown = stores.show_head(entry)

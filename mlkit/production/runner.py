@@ -20,14 +20,16 @@ from mlkit.production.judging import decide, evaluate
 from mlkit.production.outputs import verify_outputs
 from mlkit.production.plan import Plan, make_plan
 from mlkit.production.promotion import code_entry, move_champion, promotion_entry, register_candidate
-from mlkit.production.refresh import NoRefresher
+from mlkit.production.repeat import repeat_deployment
 from mlkit.production.report import Clock, Outcome, RunReport, StoredTable
 from mlkit.production.runs import production_run, settled_report
+from mlkit.production.serving.choice import choose_refresher
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mlkit.frozen import FrozenConfig
+    from mlkit.production.attempt import Attempt
     from mlkit.production.candidate import Candidate
     from mlkit.production.decisions import Decision
     from mlkit.production.judging import Evaluation
@@ -57,15 +59,17 @@ def deploy(
     refresher: Refresher | None = None,
     origin: Mapping[str, Any] | None = None,
     reason: str = "",
+    attempt: Attempt | None = None,
 ) -> RunReport:
     """Bring a frozen config into production, or say why nothing needs to be done.
 
     Args:
         config: What to deploy.
         stores: Where to.
-        refresher: What tells serving of a new champion.
+        refresher: What tells serving of a new champion; by default what the target has.
         origin: Where the config came from (commit, study), kept with the version.
         reason: Why, for the ledger.
+        attempt: The execution of a job that does so; what its job run has promoted, it does not again.
 
     Raises:
         RaceLostError: Another run promoted first; nothing was changed.
@@ -74,12 +78,15 @@ def deploy(
     """
     clock = Clock()
     say(f"{config.name} -> {stores.workspace.target}")
+    refresher = refresher or choose_refresher(stores)
+    if attempt and (done := attempt.made(stores.ledger.entries(), "promotion", "code")):
+        return repeat_deployment(config, stores, done, refresher=refresher)
     with clock.step("plan") as said:
         made = build(config, stores.engine)
         head = stores.reconciled_head()
         plan = _plan(made, stores, head)
         said.append(f"{plan.kind}: {plan.reasons[0]}")
-    course = _Deployment(made, stores, head, clock, refresher or NoRefresher(), origin or {}, reason)
+    course = _Deployment(made, stores, head, clock, refresher, origin or {}, reason, attempt)
     if plan.kind == "nothing" and plan.settled is not None:
         return course.unchanged(plan.settled)
     if plan.kind == "secondary" and head is not None:
@@ -102,10 +109,11 @@ class _Deployment:
     refresher: Refresher
     origin: Mapping[str, Any]
     reason: str
+    attempt: Attempt | None = None
 
     def new_model(self) -> RunReport:
         """Everything that follows the plan."""
-        with production_run(self.made, self.stores, self.origin) as run:
+        with production_run(self.made, self.stores, self.origin, attempt=self.attempt) as run:
             tables = self._snapshot()
             candidate = self._train(run.run_id)
             evaluation = self._evaluate(candidate)
@@ -124,7 +132,7 @@ class _Deployment:
         self._verify(decision)
         with self.clock.step("promote") as said:
             entry = code_entry(self.made, head, reason=self.reason or "; ".join(reasons))
-            champion = move_champion(self.stores, entry)
+            champion = move_champion(self.stores, entry, attempt=self.attempt)
             said.append(f"model v{head.to_version} stays, ledger entry {entry.seq}")
         self._refresh(champion)
         report = settled_report(
@@ -212,7 +220,7 @@ class _Deployment:
     def _promote(self, version: ModelVersion, decision: Decision) -> Entry:
         with self.clock.step("promote") as said:
             entry = promotion_entry(self.made, decision, version, self.head, reason=self.reason)
-            champion = move_champion(self.stores, entry)
+            champion = move_champion(self.stores, entry, attempt=self.attempt)
             before = f"v{self.head.to_version} -> " if self.head else ""
             said.append(f"champion {before}v{version.version}, ledger entry {entry.seq}")
         return champion

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlkit.errors import StoreError
 from mlkit.production.registry import RUN_KEY
+from mlkit.workspace import table_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
+    from mlkit.frozen import FrozenConfig
+    from mlkit.production.attempt import Attempt
     from mlkit.production.build import Build
     from mlkit.production.decisions import Decision
     from mlkit.production.report import RunReport
@@ -21,14 +24,23 @@ if TYPE_CHECKING:
     from mlkit.tracking.runs import RunRecord
 
 
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What is left of a build when its rows need not be read again."""
+
+    config: FrozenConfig
+    run_key: str
+
+
 @dataclasses.dataclass
 class production_run:  # noqa: N801 - reads as a statement: with production_run(...) as run
     """Opens the run of a build; an error inside marks it failed and passes on."""
 
-    made: Build
+    made: Build | Known
     stores: Stores
     origin: Mapping[str, Any]
     run_id: str = ""
+    attempt: Attempt | None = None
 
     def __enter__(self) -> Self:
         """Find the run of this key, or create it."""
@@ -39,6 +51,8 @@ class production_run:  # noqa: N801 - reads as a statement: with production_run(
             tracking.reopen(self.run_id)
         else:
             self.run_id = tracking.start(self.stores.experiment, f"deploy {config.name}", tags=self._tags())
+        if self.attempt is not None:
+            tracking.log(self.run_id, tags=self.attempt.tags)
         return self
 
     def __exit__(
@@ -57,16 +71,10 @@ class production_run:  # noqa: N801 - reads as a statement: with production_run(
         """Log what people and tools look for: config, data, score, decision, report; gives the report."""
         tracking, config = self.stores.tracking, self.made.config
         report = dataclasses.replace(report, run_id=self.run_id)
-        for part, stored in (("train", report.train), ("test", report.test)):
+        for stored, context in ((report.train, "training"), (report.test, "evaluation")):
             if stored is not None:
-                tracking.dataset(
-                    self.run_id,
-                    f"{config.name}_{part}",
-                    fingerprint=stored.fingerprint,
-                    table=stored.table,
-                    rows=stored.rows,
-                    context=part,
-                )
+                name, digest = table_name(stored.table), stored.fingerprint
+                tracking.dataset(self.run_id, name, fingerprint=digest, rows=stored.rows, context=context)
         tracking.log(
             self.run_id,
             params=_params(self.made),
@@ -87,7 +95,7 @@ class production_run:  # noqa: N801 - reads as a statement: with production_run(
         }
 
 
-def settled_report(made: Build, stores: Stores, report: RunReport, decision: Decision) -> RunReport:
+def settled_report(made: Build | Known, stores: Stores, report: RunReport, decision: Decision) -> RunReport:
     """A report about an earlier run with the id of that; a stopped one is completed and closed."""
     found = _run_of(decision.run_key, stores)
     if found is None:
@@ -103,7 +111,7 @@ def _run_of(run_key: str, stores: Stores) -> RunRecord | None:
     return found[-1] if found else None
 
 
-def _params(made: Build) -> dict[str, Any]:
+def _params(made: Build | Known) -> dict[str, Any]:
     config = made.config
     return {
         "metric": config.metric,

@@ -1,24 +1,31 @@
 """The entry point of a packaged runner: what a job calls with a list of ``--name=value``.
 
 It returns on success and raises on failure: no `SystemExit`, no exit code, no click. The last line of
-the exception says why, because that line is what a job's page shows.
+the exception says why and what to do, because that line is all that a job's page shows.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlkit import document
 from mlkit.console import say
-from mlkit.errors import UsageError
+from mlkit.errors import MlkitError, StudyError, UsageError
 from mlkit.frozen import FrozenConfig, read_provenance
+from mlkit.production.attempt import JOB_OPTIONS, Attempt
+from mlkit.production.options import parse, whole_number
 from mlkit.production.rehearsal import rehearse
+from mlkit.production.repeat import repeat_deployment
+from mlkit.production.report import RunReport
 from mlkit.production.rollback import roll_back
 from mlkit.production.runner import deploy, plan_deployment
+from mlkit.production.serving.choice import choose_refresher
 from mlkit.production.stores import Stores
+from mlkit.targets import CONFIG, FILE
 from mlkit.workspace import open_workspace
 
 if TYPE_CHECKING:
@@ -26,15 +33,17 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mlkit.production.plan import Plan
-    from mlkit.production.report import RunReport
 
 _ALWAYS = ("config", "target")
+# Unity Catalog calls a deployment job with these two, spelled so.
+_MODEL = ("model_name", "model_version")
 OPTIONS = {
-    "deploy": (*_ALWAYS, "reason", "rehearse", "cv"),
+    "deploy": (*_ALWAYS, "reason", "rehearse", "cv", *_MODEL, *JOB_OPTIONS),
     "plan": _ALWAYS,
-    "rollback": (*_ALWAYS, "to", "reason"),
+    "rollback": (*_ALWAYS, "to", "reason", *_MODEL, *JOB_OPTIONS),
 }
 """What each verb takes."""
+_TOLD: tuple[str, ...] = ("outcome", "version", "kind", "should_retrain")
 
 
 def main(arguments: Sequence[str] | None = None, *, configs: Path) -> RunReport | Plan | dict[str, Any]:
@@ -42,7 +51,7 @@ def main(arguments: Sequence[str] | None = None, *, configs: Path) -> RunReport 
 
     Args:
         arguments: A verb, then ``--name=value`` parts; by default those of the process.
-        configs: Folder with the frozen configs of the package.
+        configs: Folder with the frozen configs of the package, and with its targets.
 
     Returns:
         What the verb made; a job drops it.
@@ -50,32 +59,70 @@ def main(arguments: Sequence[str] | None = None, *, configs: Path) -> RunReport 
     Raises:
         UsageError: Arguments that make no sense, or were left unfilled by the job (``{{``).
         GateRejectedError: Nothing serves, and the candidate may not.
-        MlkitError: Whatever else stopped the run.
+        MlkitError: Whatever else stopped the run; one line of text, the way out included.
     """
-    verb, options = _parsed(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(*parse(sys.argv[1:] if arguments is None else arguments, OPTIONS), configs)
+    except MlkitError as exc:
+        raise _in_one_line(exc) from exc
+    except SystemExit as exc:  # to a job, any exit is a failure without a reason
+        message = f"your code left the process with exit code {exc.code!r}"
+        raise StudyError("RUN018", message, path="prepare", fix="raise an error, or return") from exc
+
+
+def _run(verb: str, options: Mapping[str, str], configs: Path) -> RunReport | Plan | dict[str, Any]:
     config = FrozenConfig.load(_config_file(configs, options.get("config")))
-    stores = Stores(open_workspace(options.get("target")), config.name)
+    packed = configs / FILE
+    named = None if os.environ.get(CONFIG) or not packed.is_file() else packed
+    stores = Stores(open_workspace(options.get("target"), config=named), config.name)
     if "rehearse" in options:
-        result = rehearse(config, stores, cv=_whole_number("cv", options.get("cv", "5")))
+        result = rehearse(config, stores, cv=whole_number("cv", options.get("cv", "5")))
         document.save(Path(options["rehearse"]), json.dumps(result))
         return result
-    return _run(verb, options, config, stores)
+    made = plan_deployment(config, stores) if verb == "plan" else _moved(verb, options, config, stores)
+    say(repr(made))
+    _tell_tasks(task_values(made))
+    if isinstance(made, RunReport):
+        made.raise_if_rejected()
+    return made
 
 
-def _run(verb: str, options: Mapping[str, str], config: FrozenConfig, stores: Stores) -> RunReport | Plan:
-    reason = options.get("reason", "")
-    if verb == "plan":
-        plan = plan_deployment(config, stores)
-        say(repr(plan))
-        return plan
+def _moved(verb: str, options: Mapping[str, str], config: FrozenConfig, stores: Stores) -> RunReport:
+    reason, attempt = options.get("reason", ""), Attempt.from_options(options)
+    version = _asked_version(options, stores)
     if verb == "rollback":
         to = options.get("to") or "previous"
-        report = roll_back(stores, to=None if to == "previous" else _whole_number("to", to), reason=reason)
-    else:
-        report = deploy(config, stores, origin=read_origin(config), reason=reason)
-    say(repr(report))
-    report.raise_if_rejected()
-    return report
+        wanted = version if to == "previous" else whole_number("to", to)
+        return roll_back(stores, to=wanted, reason=reason, attempt=attempt)
+    served = [entry for entry in stores.ledger.entries() if version and entry.to_version == version]
+    if served:  # told of a version that the runner itself has made, it does not make another
+        said = [f"v{version}, which started this job, was promoted by ledger entry {served[0].seq}"]
+        refresher = choose_refresher(stores)
+        return repeat_deployment(config, stores, served[0], refresher=refresher, reasons=said)
+    return deploy(config, stores, origin=read_origin(config), reason=reason, attempt=attempt)
+
+
+def _asked_version(options: Mapping[str, str], stores: Stores) -> int | None:
+    """The version that a deployment job of Unity Catalog is about; None of another job.
+
+    Raises:
+        UsageError: It is a version of another model (CLI036), or no number (CLI004).
+    """
+    name, version = options.get("model_name"), options.get("model_version")
+    own = stores.workspace.model_name(stores.project)
+    if name and name.lower() != own:
+        message = f"this package deploys {own}; the job was started for {name}"
+        raise UsageError("CLI036", message, path="model_name", fix="connect the job with its own model")
+    return whole_number("model_version", version) if version else None
+
+
+def task_values(made: RunReport | Plan) -> dict[str, str]:
+    """What the tasks behind this one may ask: texts, since conditions of a job compare texts."""
+    values = made.to_dict()
+    told = {name: values[name] for name in _TOLD if name in values}
+    if isinstance(made, RunReport):
+        told["promoted"] = made.outcome == "promoted"
+    return {name: _text(value) for name, value in told.items()}
 
 
 def read_origin(config: FrozenConfig) -> dict[str, Any]:
@@ -87,39 +134,21 @@ def read_origin(config: FrozenConfig) -> dict[str, Any]:
     return {name: origin[name] for name in kept if name in origin}
 
 
-def _parsed(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
-    if isinstance(arguments, str) or (len(arguments) == 1 and " " in arguments[0].strip()):
-        message = "the parameters came as one text; a job gives them as a list"
-        raise UsageError("CLI011", message, path="parameters", fix='parameters: ["deploy", "--config=NAME"]')
-    for argument in arguments:
-        if "{{" in argument:
-            message = "a job reference was not filled in"
-            raise UsageError("CLI026", message, path=argument, fix="correct its name")
-    verb, *rest = arguments or [""]
-    if verb not in OPTIONS:
-        raise UsageError("CLI001", f"expected one of {', '.join(OPTIONS)}, found {verb!r}", path="verb")
-    options: dict[str, str] = {}
-    for argument in rest:
-        name, value = _option(argument, OPTIONS[verb])
-        if name in options:
-            raise UsageError("CLI001", f"--{name} stands twice", path=name, fix="give it once")
-        options[name] = value
-    return verb, options
+def _tell_tasks(values: Mapping[str, str]) -> None:
+    from mlkit.engines.spark.tasks import put_task_values  # noqa: PLC0415 - only a job has someone to tell
+
+    put_task_values(values)
 
 
-def _option(argument: str, known: Sequence[str]) -> tuple[str, str]:
-    name, equals, value = argument.removeprefix("--").partition("=")
-    if not argument.startswith("--") or not equals or name not in known:
-        fix = f"known: {', '.join(f'--{option}=' for option in known)}"
-        raise UsageError("CLI001", f"expected --name=value, found {argument!r}", path=name, fix=fix)
-    return name, value
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
 
 
-def _whole_number(name: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        message = f"expected a whole number from 1, found {text!r}"
-        raise UsageError("CLI004", message, path=name, fix=f"--{name}=2")
-    return int(text)
+def _in_one_line(error: MlkitError) -> MlkitError:
+    """The same error, its way out in the same line: a job's page shows the last one."""
+    parts = [*error.message.splitlines(), *([f"fix: {error.fix}"] if error.fix else [])]
+    text = "; ".join(" ".join(part.split()) for part in parts if part.strip())
+    return type(error)(error.code, text, path=error.path)
 
 
 def _config_file(configs: Path, name: str | None) -> Path:

@@ -11,10 +11,12 @@ import pyarrow as pa
 from mlkit.code import load_function, reference_of
 from mlkit.console import say
 from mlkit.data.contract import Contract
+from mlkit.data.contract_sql import infer_frame
 from mlkit.data.parts import Parts, cut_rows, study_folds
 from mlkit.data.snapshot import Snapshot, contract_of, publish_rows
-from mlkit.data.source import Source, open_rows, prepare_rows, read_dataframe, read_source
+from mlkit.data.source import Source, open_data, open_rows, open_source, prepare_rows
 from mlkit.data.stream import infer_contract
+from mlkit.digest.spark_frame import is_spark
 from mlkit.errors import ConfigError, DataError
 from mlkit.model.evaluation import get_metric, infer_task
 from mlkit.model.training import as_rows
@@ -25,12 +27,13 @@ from mlkit.workspace import table_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from mlkit.data.source import FrameKind
     from mlkit.data.split import Folds, Split
-    from mlkit.engines.base import Engine
+    from mlkit.engines.base import Engine, Frame
     from mlkit.model.evaluation import Task
     from mlkit.model.training import Rows
 
-    Read = Callable[[], pa.Table | pa.RecordBatchReader]
+    Read = Callable[[], pa.Table | pa.RecordBatchReader | Frame]
 
 _NO_FEATURE = ("timestamp", "timestamp_utc", "date", "binary")
 
@@ -70,7 +73,13 @@ class Material:
 
 
 def take_snapshot(
-    problem: Problem, data: object, *, prepare: object, contract: object, engine: Engine
+    problem: Problem,
+    data: object,
+    *,
+    prepare: object,
+    contract: object,
+    engine: Engine,
+    frame: FrameKind | None = None,
 ) -> Snapshot:
     """Prepare, check and publish rows under the fingerprint of their content.
 
@@ -80,14 +89,18 @@ def take_snapshot(
         prepare: ``module:function``, or a function; None for rows that are prepared already.
         contract: What prepared rows keep; by default inferred from them (dtypes only).
         engine: Where tables live.
+        frame: What `prepare` takes; by default what the source says, which is a pandas frame if it is silent.
 
     Raises:
         DataError: There is no target among the columns (DAT040), or the rows hold what no store could.
         ContractError: The rows break the contract; nothing was written.
         StudyError: `prepare` failed.
     """
-    source, why = _named_source(data, prepare)
-    with _prepared_rows(data, source, prepare, engine) as read:
+    stored = _stored(data)
+    if stored is not None and frame is not None:
+        data = stored = stored.replace(frame=frame)
+    source, why = _named_source(stored, prepare)
+    with _prepared_rows(data, source, prepare, engine, frame) as read:
         columns = read().schema.names
         if problem.target not in columns:
             fix = f"columns: {', '.join(columns)}"
@@ -168,13 +181,12 @@ def default_features(contract: Contract, problem: Problem) -> tuple[str, ...]:
     return features
 
 
-def _named_source(data: object, prepare: object) -> tuple[Source | None, str]:
-    """The source that names this data, or why there is none."""
+def _named_source(stored: Source | None, prepare: object) -> tuple[Source | None, str]:
+    """The source that names the data, or why there is none."""
     try:
         reference = _reference(prepare)
     except ConfigError as exc:
         return None, f"prepare cannot be imported by name: {exc.message}"
-    stored = _stored(data)
     if stored is None:
         return None, "the snapshot was taken from a dataframe in memory"
     return stored if reference is None else stored.replace(prepare=reference), ""
@@ -187,22 +199,29 @@ def _stored(data: object) -> Source | None:
 
 
 @contextlib.contextmanager
-def _prepared_rows(data: object, source: Source | None, prepare: object, engine: Engine) -> Iterator[Read]:
+def _prepared_rows(
+    data: object, source: Source | None, prepare: object, engine: Engine, frame: FrameKind | None
+) -> Iterator[Read]:
     """Rows to read as often as needed; they are in memory only where a function made them."""
     if source is not None or prepare is None:
         with open_rows(source or data, engine) as read:
             yield read
     else:
-        rows = _unnamed_rows(data, prepare, engine)
+        rows = _unnamed_rows(data, prepare, engine, frame)
         yield lambda: rows
 
 
-def _unnamed_rows(data: object, prepare: object, engine: Engine) -> pa.Table:
+def _unnamed_rows(data: object, prepare: object, engine: Engine, frame: FrameKind | None) -> pa.Table | Frame:
     stored = _stored(data)
-    rows = read_dataframe(data) if stored is None else read_source(stored.replace(prepare=None), engine).rows
+    if stored is None:
+        rows = open_data(data, engine)
+    else:
+        rows, frame = open_source(stored.replace(prepare=None), engine).rows, stored.frame
     if isinstance(prepare, str):
-        return prepare_rows(rows, load_function(prepare), name=prepare)
-    return prepare_rows(rows, prepare, name=getattr(prepare, "__name__", "prepare"))
+        name, function = prepare, load_function(prepare)
+    else:
+        name, function = getattr(prepare, "__name__", "prepare"), prepare
+    return prepare_rows(rows, function, name=name, engine=engine, frame=frame or "pandas")
 
 
 def _reference(prepare: object) -> str | None:
@@ -215,12 +234,10 @@ def _contract(source: Source | None, read: Read, engine: Engine) -> Contract:
         stored = contract_of(engine, table_name(source.table))
         if stored is not None:
             return stored
-    rows = read()
-    return (
-        Contract.infer(rows)
-        if isinstance(rows, pa.Table)
-        else infer_contract(rows, origin=str(source or "data"))
-    )
+    rows, origin = read(), str(source or "data")
+    if isinstance(rows, pa.Table):
+        return Contract.infer(rows)
+    return infer_frame(rows, origin=origin) if is_spark(rows) else infer_contract(rows, origin=origin)
 
 
 def _inferred_task(table: pa.Table, target: str) -> Task:

@@ -19,13 +19,16 @@ from packaging.utils import parse_wheel_filename
 
 from mlkit import document
 from mlkit.code import WHEEL_GROUP, user_files
-from mlkit.errors import ConfigError, IntegrityError
+from mlkit.errors import ConfigError, IntegrityError, StoreError
 from mlkit.frozen import FrozenConfig, provenance_path, read_provenance
+from mlkit.research import bundle
+from mlkit.research.bundle_jobs import package_name
 from mlkit.research.interpreter import DISTRIBUTION, Interpreter, isolated, sandboxed, unpackaged
 from mlkit.research.wheel import content_version, write_wheel
+from mlkit.targets import FILE, read_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from mlkit.workspace import Workspace
 
@@ -108,8 +111,15 @@ class Handoff:
             f"Handoff {self.wheel}\n"
             f"  runs    {self.entry_point} {' '.join(self.parameters)}\n"
             f"  proof   {proof}\n"
-            f"  next    project.deploy(config), or: mlkit deploy"
+            f"  next    {self._next}"
         )
+
+    @property
+    def _next(self) -> str:
+        if self.bundle is None:
+            return "project.deploy(config), or: mlkit deploy"
+        target = self.parameters[-1].partition("=")[2]
+        return f"databricks bundle deploy --target {target}  ({self.bundle})"
 
 
 def hand_off(
@@ -119,6 +129,7 @@ def hand_off(
     to: Path | str | None,
     rehearse: bool,
     fresh_environment: bool,
+    verbs: Collection[str],
 ) -> Handoff:
     """Build the wheel of a config and rehearse it; a wheel that fails its rehearsal is not kept.
 
@@ -128,29 +139,70 @@ def hand_off(
         to: Folder of the wheel; by default ``dist``.
         rehearse: Prove that the wheel repeats the trial.
         fresh_environment: Rehearse in a new environment made from the pinned requirements.
+        verbs: Verbs that the packaged runner knows; for a target on Databricks they decide its jobs.
 
     Raises:
-        ConfigError: A module of the user has the name of the package (CFG036), or cannot travel; or this
-            environment is not the pinned one, and no fresh one was asked for (CFG037).
+        ConfigError: A module of the user has the name of the package (CFG036), or cannot travel; this
+            environment is not the pinned one, and no fresh one was asked for (CFG037); or the bundle was
+            edited by hand (CFG038).
         IntegrityError: The packaged runner gave something else than the trial (INT033): it says what.
         StudyError: The packaged runner failed (RUN014), or its environment cannot be made (RUN015).
     """
     name = entry_name(config)
     parameters = ("deploy", f"--config={config.name}", f"--target={workspace.target}")
-    build = _builder(config)
+    build = _builder(config, workspace)
+    jobs = _planned_bundle(config, workspace, Path(to or FOLDER), verbs)
     proof = None
     if rehearse:
         with tempfile.TemporaryDirectory(prefix="mlkit-rehearsal-") as folder:
             stage = _Stage(config, name, parameters, workspace.home, Path(folder))
             proof = _rehearsed(stage, build(stage.place), fresh_environment=fresh_environment)
     wheel = build(Path(to or FOLDER))
-    return Handoff(wheel, str(parse_wheel_filename(wheel.name)[1]), name, parameters, proof)
+    if jobs is not None:
+        _remove_older(wheel, name)
+        bundle.write_bundle(*jobs)
+    version = str(parse_wheel_filename(wheel.name)[1])
+    return Handoff(wheel, version, name, parameters, proof, jobs[1] if jobs else None)
 
 
-def _builder(config: FrozenConfig) -> Callable[[Path], Path]:
+def _planned_bundle(
+    config: FrozenConfig, workspace: Workspace, folder: Path, verbs: Collection[str]
+) -> tuple[str, Path] | None:
+    """Text and file of the bundle that runs the wheels of a folder; None on a target without jobs.
+
+    Raises:
+        ConfigError: The file was edited by hand (CFG038): said before any work is done.
+    """
+    targets = read_targets(workspace.config) if workspace.config else {}
+    if workspace.target not in bundle.bundle_targets(targets):
+        return None
+    path, wheels = Path(bundle.FILE), Path(FOLDER)
+    try:
+        wheels = folder.resolve().relative_to(Path.cwd().resolve())
+    except ValueError:  # the wheels lie elsewhere: so does what runs them
+        path, wheels = folder / bundle.FILE, Path()
+    configs = bundle.bundled_configs(config)
+    name = bundle.name_in(path)
+    text = bundle.make_bundle(configs, targets, verbs=verbs, wheels=wheels.as_posix(), name=name)
+    bundle.check_bundle(text, path)
+    return text, path
+
+
+def _remove_older(wheel: Path, name: str) -> None:
+    """Leave one wheel of a package in its folder: of several, Databricks would pick one by its name."""
+    try:
+        for older in wheel.parent.glob(f"{name}-*.whl"):
+            if older != wheel:
+                older.unlink()
+    except OSError as exc:
+        message = f"cannot remove an older wheel: {exc.strerror}"
+        raise StoreError("STO041", message, path=str(wheel.parent), fix="remove it by hand") from exc
+
+
+def _builder(config: FrozenConfig, workspace: Workspace) -> Callable[[Path], Path]:
     """What writes the wheel into a folder; the files are read now, so each call gives the same bytes."""
     name = entry_name(config)
-    files = package_files(config)
+    files = package_files(config, targets=workspace.config)
     own = f"{DISTRIBUTION}>={importlib.metadata.version(DISTRIBUTION)}"
     requires = [own, *config.environment.requirements]
     return functools.partial(
@@ -165,8 +217,12 @@ def _builder(config: FrozenConfig) -> Callable[[Path], Path]:
     )
 
 
-def package_files(config: FrozenConfig) -> dict[str, bytes]:
-    """Content of the wheel: the entry module, the config with its origin, and the user's code.
+def package_files(config: FrozenConfig, *, targets: Path | None = None) -> dict[str, bytes]:
+    """Content of the wheel: the entry module, the config with its origin, the targets, and the user's code.
+
+    Args:
+        config: A frozen config.
+        targets: File of the targets; it holds no secret. A job has no working directory to find it in.
 
     Returns:
         Posix path inside the wheel -> content.
@@ -186,12 +242,14 @@ def package_files(config: FrozenConfig) -> dict[str, bytes]:
     origin = _origin_file(config)
     if origin is not None:
         own[f"{name}/configs/{config.name}.provenance.json"] = origin.read_bytes()
+    if targets is not None:
+        own[f"{name}/configs/{FILE}"] = targets.read_bytes()
     return {**own, **code}
 
 
 def entry_name(config: FrozenConfig) -> str:
     """Distribution, module and entry point of a config's package."""
-    return f"{config.name}_model"
+    return package_name(config.name)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,9 @@ _TAIL = 2000
 
 # Run with -I: no PYTHONPATH, no user site, no working directory on the path. Folders and finders that a
 # .pth file or an editable install adds are dropped here; the standard library, installed packages and
-# the wheel's folder stay.
+# the wheel's folder stay. The rest is what a wheel task of a job does: the entry point is looked for by
+# name in any group of the distribution's metadata, the first argument is the name of the package, what
+# is returned is dropped, and to leave the process, with whatever code, is to fail. IPython is hidden.
 _BOOT = """\
 import sys, sysconfig
 folder, name = sys.argv[1], sys.argv[2]
@@ -33,9 +35,15 @@ packages = ("site-packages", "dist-packages", ".zip")
 sys.path[:] = [folder] + [p for p in sys.path if p.startswith(kept) or p.endswith(packages)]
 sys.meta_path[:] = [f for f in sys.meta_path if f.__module__.startswith("_frozen_importlib")]
 sys.argv[:] = [name] + sys.argv[3:]
-from importlib.metadata import entry_points
-(entry,) = [e for e in entry_points(group="console_scripts") if e.name == name]
-entry.load()()
+sys.modules["IPython"] = None
+from importlib.metadata import distribution
+found = [entry for entry in distribution(name).entry_points if entry.name == name]
+if not found:
+    raise LookupError(f"the wheel of {name} has no entry point of this name")
+try:
+    found[0].load()()
+except SystemExit as exc:
+    raise RuntimeError(f"the entry point left the process with exit code {exc.code!r}") from exc
 """
 
 _BARE = """\

@@ -13,6 +13,14 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Met
 from mlflow.exceptions import MlflowException
 
 from mlkit.errors import StoreError
+from mlkit.tracking.limits import (
+    MAX_DATASET_NAME,
+    MAX_DIGEST,
+    check_entries,
+    check_length,
+    fitting,
+    shortened,
+)
 from mlkit.tracking.store import open_client, translated
 
 if TYPE_CHECKING:
@@ -22,11 +30,9 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
     from mlflow.tracking import MlflowClient
 
+    from mlkit.engines.base import TableName
     from mlkit.workspace import Workspace
 
-# The lowest of the limits that MLflow's stores have; some cut silently what is longer.
-MAX_PARAM = 250
-MAX_TAG = 5000
 MAX_BATCH = 100
 _PAGE = 1000
 _REFUSED = re.compile(r"[^\w\-. :/]")  # characters that MLflow takes in no name
@@ -64,19 +70,20 @@ class Tracking:
 
     def __init__(self, workspace: Workspace) -> None:
         """Remember the stores; they are opened on first use."""
-        self._workspace = workspace
+        self.workspace = workspace
 
     @cached_property
     def client(self) -> MlflowClient:
         """MLflow's client of these stores."""
-        return open_client(self._workspace.tracking_uri, self._workspace.registry_uri)
+        return open_client(self.workspace.tracking_uri, self.workspace.registry_uri)
 
-    def experiment(self, name: str) -> str:
-        """Id of an experiment, made if it is not there.
+    def experiment(self, project: str) -> str:
+        """Id of a project's experiment, made if it is not there.
 
         Raises:
             StoreError: Somebody deleted it in MLflow (STO030), where its name stays taken.
         """
+        name = self.workspace.experiment_name(project)
         with translated(f"open the experiment {name}"):
             found = self.client.get_experiment_by_name(name) or self._made_experiment(name)
         if found.lifecycle_stage != LifecycleStage.ACTIVE:
@@ -85,7 +92,8 @@ class Tracking:
         return str(found.experiment_id)
 
     def _made_experiment(self, name: str) -> Experiment:
-        location = f"{self._workspace.artifacts}/{name}"
+        files = self.workspace.artifacts
+        location = f"{files}/{name}" if files else None
         try:
             return self.client.get_experiment(self.client.create_experiment(name, artifact_location=location))
         except MlflowException:
@@ -98,7 +106,7 @@ class Tracking:
         """Create a run and give its id; `parent` makes it a child of that run."""
         family = {_PARENT: parent} if parent else {}
         with translated(f"create the run {name}"):
-            run = self.client.create_run(experiment, run_name=name, tags={**_fitting(tags), **family})
+            run = self.client.create_run(experiment, run_name=name, tags={**fitting(tags), **family})
         return str(run.info.run_id)
 
     def log(
@@ -118,13 +126,23 @@ class Tracking:
             metrics: Metrics of one value.
             steps: Metrics of one value a step.
             tags: Tags; one that is too long is an error (STO025), for tags are read back.
+
+        Raises:
+            StoreError: More than `MAX_ENTRIES` parameters or tags, or a name over `MAX_NAME` (STO038).
         """
+        for what, entries in (
+            ("parameters", params),
+            ("tags", tags),
+            ("metrics", metrics),
+            ("metrics", steps),
+        ):
+            check_entries(what, entries or {})
         now = int(time.time() * 1000)
         points = [Metric(name, value, now, 0) for name, value in (metrics or {}).items()]
         for name, values in (steps or {}).items():
             points += [Metric(name, value, now, step) for step, value in enumerate(values)]
-        texts = [Param(_REFUSED.sub("_", name), _short(value)) for name, value in (params or {}).items()]
-        labels = [RunTag(name, value) for name, value in _fitting(tags or {}).items()]
+        texts = [Param(_REFUSED.sub("_", name), shortened(value)) for name, value in (params or {}).items()]
+        labels = [RunTag(name, value) for name, value in fitting(tags or {}).items()]
         with translated("log to a run"):
             for first in range(0, max(len(points), len(texts), len(labels)), MAX_BATCH):
                 part = slice(first, first + MAX_BATCH)
@@ -140,21 +158,20 @@ class Tracking:
         with translated("reopen a run"):
             self.client.update_run(run_id, status="RUNNING")
 
-    def dataset(
-        self, run_id: str, name: str, *, fingerprint: str, table: str, rows: int, context: str
-    ) -> None:
-        """Log a dataset input whose digest is the fingerprint (35 characters: it fits MLflow's 36).
+    def dataset(self, run_id: str, table: TableName, *, fingerprint: str, rows: int, context: str) -> None:
+        """Log a table as dataset input whose digest is the fingerprint (35 characters: it fits MLflow's 36).
 
         Args:
             run_id: The run.
-            name: The dataset's name in MLflow.
+            table: Where the rows are; also the dataset's name.
             fingerprint: ``d1:`` + 32 hex.
-            table: Where the rows are.
             rows: How many there are.
             context: What they were used for: ``training`` or ``evaluation``.
         """
-        source = json.dumps({"table": table})
-        dataset = Dataset(name, fingerprint, "mlkit", source, profile=json.dumps({"rows": rows}))
+        check_length(str(table), MAX_DATASET_NAME, "dataset")
+        check_length(fingerprint, MAX_DIGEST, "digest")
+        kind, source = _source(self.workspace, table)
+        dataset = Dataset(str(table), fingerprint, kind, source, profile=json.dumps({"num_rows": rows}))
         entry = DatasetInput(dataset, tags=[InputTag("mlflow.data.context", context)])
         with translated("log a dataset"):
             self.client.log_inputs(run_id, datasets=[entry])
@@ -212,18 +229,21 @@ def _record(run: Run) -> RunRecord:
     return RunRecord(info.run_id, info.run_name, info.status, params, metrics, tags)
 
 
-def _short(value: object) -> str:
-    """A parameter as text; what would be cut silently is cut visibly (the whole stands in an artifact)."""
-    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= MAX_PARAM else f"{text[: MAX_PARAM - 1]}…"
+def _source(workspace: Workspace, table: TableName) -> tuple[str, str]:
+    """Kind and address of a table in the words of MLflow's own sources.
 
+    Unity Catalog reads the sources of a run back when a job registers a model, and stops at one of an
+    unknown kind. It draws lineage for tables whose id it is told.
+    """
+    address = workspace.address_of(table)
+    if workspace.spec.on_databricks and workspace.spec.spark:
+        from mlflow.data.delta_dataset_source import DeltaDatasetSource  # noqa: PLC0415 - loads pyspark
 
-def _fitting(tags: Mapping[str, str]) -> dict[str, str]:
-    for name, value in tags.items():
-        if len(value) > MAX_TAG:
-            message = f"{len(value):,} characters; a tag holds {MAX_TAG:,}"
-            raise StoreError("STO025", message, path=name, fix="store it as an artifact")
-    return dict(tags)
+        with translated("describe a dataset"):
+            return "delta_table", DeltaDatasetSource(delta_table_name=address).to_json()
+    if workspace.spec.spark:
+        return "spark", json.dumps({"table_name": address})
+    return "delta_table", json.dumps({"path": address})
 
 
 def _literal(value: str) -> str:

@@ -17,7 +17,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read by MLflow when it is imported
+# Read by MLflow when it is imported, or later: no telemetry; addresses of runs do not belong into what a
+# command prints for programs, nor bars for files into what it prints for people.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import filelock
 import sqlalchemy.exc
@@ -27,6 +31,7 @@ from mlflow.tracking import MlflowClient
 from mlkit.engines import durable
 from mlkit.errors import MlkitError, StoreError
 from mlkit.failpoints import failpoint
+from mlkit.tracking.faults import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +41,9 @@ _SQLITE = "sqlite:///"
 _DRAFT = ".mlflow-"
 _NOISY = (
     "alembic",
+    "mlflow.store._unity_catalog.registry.rest_store",
+    "mlflow.utils._unity_catalog_utils",
+    "mlflow.utils.databricks_utils",
     "mlflow.store.db.utils",
     "mlflow.tracking.fluent",
     "mlflow.sklearn",
@@ -73,21 +81,30 @@ def translated(action: str) -> Iterator[None]:
         action: Completes "cannot ...", e.g. ``create the run trial 3``.
 
     Raises:
-        StoreError: MLflow refused (STO020), the database did (STO022), or the system (STO023).
+        StoreError: MLflow refused (STO020), the database did (STO022), or the system (STO023); what a server
+            answered, or the way to it (STO031 to STO036); a library that the store needs is not installed
+            (STO037).
     """
     try:
         yield
     except MlkitError:
         raise
     except MlflowException as exc:
+        if told := explained(exc, action):
+            raise told from exc
         message = f"MLflow refused to {action}: {exc.error_code}"
         raise StoreError("STO020", message, fix="--debug shows the cause; then run `mlkit doctor`") from exc
     except sqlalchemy.exc.SQLAlchemyError as exc:
         message = f"the database refused to {action}: {type(exc).__name__}"
         raise StoreError("STO022", message, fix="is the disk full, or another process stuck?") from exc
-    except OSError as exc:
+    except OSError as exc:  # that of an HTTP library is one too
+        if told := explained(exc, action):
+            raise told from exc
         message = f"cannot {action}: {exc.strerror or type(exc).__name__}"
         raise StoreError("STO023", message, fix="check the disk and its rights") from exc
+    except ModuleNotFoundError as exc:
+        message = f"cannot {action}: {exc.name} is not installed"
+        raise StoreError("STO037", message, fix="pip install databricks-sdk") from exc
 
 
 def _ensure_sqlite(path: Path) -> None:

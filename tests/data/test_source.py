@@ -85,7 +85,10 @@ def test_prepare_sees_one_order_of_rows(engine) -> None:
         pa.Table.from_pandas(shuffled, preserve_index=False),
     ):
         prepared = prepare_rows(
-            read_dataframe(frame), importlib.import_module("steps").running, name="steps:running"
+            read_dataframe(frame),
+            importlib.import_module("steps").running,
+            name="steps:running",
+            engine=engine,
         )
         found.add(fingerprint(prepared))
     assert len(found) == 1

@@ -455,6 +455,8 @@ class EngineContract:
             ("features", "a" * 256, "NAM010"),
             ("feature", "flights", "NAM002"),
             ("features/..", "flights", "NAM003"),
+            ("features", "flights__v00000001", "NAM006"),
+            ("features", "mlkit_staging_flights", "NAM006"),
         ],
     )
     def test_names_that_some_store_would_refuse(self, engine, schema, name, code):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
+import yaml
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import OperationalError
 
@@ -10,6 +13,7 @@ from mlkit.errors import IntegrityError, StoreError
 from mlkit.production import registry as room
 from mlkit.production.registry import MANIFEST_TAG, MODEL_KEY, RUN_KEY
 from mlkit.production.runner import deploy
+from mlkit.tracking import models
 from tests.production.scenes import MODEL_FILE, NAME, STUMP, frozen
 
 
@@ -62,6 +66,40 @@ def test_versions_are_read_to_the_last_page(deployed, monkeypatch):
     monkeypatch.setattr(room, "_PAGE", 2)
     assert [version.version for version in stores.registry.versions()] == [1, 2, 3, 4, 5]
     assert register_again(stores, report, run_key="another 3").version == 5
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "path"),
+    [
+        ({"mlkit.key": "x"}, "STO039", "mlkit.key"),
+        ({"a-b": "x"}, "STO039", "a-b"),
+        ({"k" * 256: "x"}, "STO039", "k" * 255),
+        ({f"t{number}": "x" for number in range(50)}, "STO039", "tags"),
+        ({"note": "x" * 1001}, "STO025", "note"),
+    ],
+)
+def test_tags_that_unity_catalog_would_refuse(deployed, more, code, path):
+    """They are refused on every store, so that what works on one works on all."""
+    stores, report = deployed
+    tags = {**stores.registry.champion().tags, **more}
+    with pytest.raises(StoreError) as caught:
+        register_again(stores, report, run_key="another", tags=tags)
+    assert (caught.value.code, caught.value.path) == (code, path)
+    assert len(stores.registry.versions()) == 1
+
+
+def test_a_model_without_a_signature_is_not_registered(deployed, tmp_path):
+    """Unity Catalog takes none, which would only show on Databricks."""
+    stores, report = deployed
+    folder = tmp_path / "model"
+    shutil.copytree(stores.registry.folder(report.model_id), folder)
+    described = yaml.safe_load((folder / "MLmodel").read_text())
+    del described["signature"]["outputs"]
+    (folder / "MLmodel").write_text(yaml.safe_dump(described))
+    tags = {**stores.registry.champion().tags, MANIFEST_TAG: models._write_manifest(folder)}
+    model_id = stores.registry.log(folder, experiment=stores.experiment, run_id=report.run_id, tags=tags)
+    with pytest.raises(IntegrityError, match="INT026"):
+        register_again(stores, report, model_id=model_id, tags=tags)
 
 
 @pytest.mark.parametrize(

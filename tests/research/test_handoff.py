@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from sklearn.linear_model import Ridge
 
-from mlkit import Gate, ModelProject
+from mlkit import Gate, ModelProject, open_workspace
 from mlkit.errors import ConfigError, IntegrityError, StudyError
 from mlkit.frozen import FrozenConfig, provenance_path
 from mlkit.research.handoff import COMPARED
+from mlkit.research.interpreter import sandboxed
 
 PREPARE = """
 import importlib
@@ -152,3 +155,105 @@ def test_a_fresh_environment_repeats_the_trial(project, user_module) -> None:
     assert made.rehearsal.isolated
     assert made.rehearsal.compared_with == "trial"
     assert "a fresh environment" in repr(made)
+
+
+# ------------------------------------------------------------------------------------ for a job of Databricks
+
+TARGETS = """
+[targets.dev.bundle]
+host = "https://dev.example.com"
+"""
+
+
+@pytest.fixture
+def bundled(home, tmp_path, flights) -> ModelProject:
+    """A project on a target that has jobs; its stores lie in a folder, as those of `local` do."""
+    (tmp_path / "mlkit.toml").write_text(TARGETS)
+    project = ModelProject(
+        "late", target="delay", metric="rmse", key="flight_id", workspace=open_workspace("dev", home=home)
+    )
+    project.publish_features("features.flights", flights)
+    return project
+
+
+def test_a_target_with_jobs_gets_a_bundle(bundled, user_module, tmp_path) -> None:
+    """Beside the wheel, which carries the targets: rehearsed where no mlkit.toml is in sight."""
+    config = frozen(bundled, f"{user_module}:prepare")
+    frozen_other = config.replace(name="other").write(tmp_path / "models" / "other.yaml")
+    made = bundled.handoff(config)
+    assert (made.bundle, made.rehearsal.compared_with) == (Path("databricks.yml"), "trial")
+    with zipfile.ZipFile(made.wheel) as archive:
+        assert archive.read("late_model/configs/mlkit.toml").decode() == TARGETS
+    values = yaml.safe_load(made.bundle.read_text())
+    assert list(values["artifacts"]) == ["late_model", "other_model"]
+    (wheels,) = values["artifacts"]["late_model"]["files"]
+    assert list(Path().glob(wheels["source"])) == [made.wheel]
+    task = values["resources"]["jobs"]["late_deploy"]["tasks"][0]["python_wheel_task"]
+    assert task["package_name"] == task["entry_point"] == made.entry_point
+    assert task["parameters"][:2] == list(made.parameters[:2])
+    assert f"deploy --target dev  ({made.bundle})" in repr(made)
+    before = made.bundle.read_bytes()
+    bundled.handoff(frozen_other, rehearse=False)
+    assert made.bundle.read_bytes() == before
+
+
+def test_one_wheel_of_a_package_is_left(bundled, user_module, tmp_path) -> None:
+    """Of several, Databricks would choose by their names, which follow from content and not from time."""
+    config = frozen(bundled, f"{user_module}:prepare")
+    first = bundled.handoff(config, rehearse=False).wheel
+    (tmp_path / "dist" / "late_model_of_others-1.0-py3-none-any.whl").write_bytes(b"")
+    again = bundled.handoff(config.replace(seed=5), rehearse=False).wheel
+    assert sorted(Path("dist").iterdir()) == sorted(
+        [again, Path("dist/late_model_of_others-1.0-py3-none-any.whl")]
+    )
+    assert first != again
+
+
+def test_a_bundle_that_was_edited_by_hand_stops_a_handoff_first(bundled, user_module, monkeypatch) -> None:
+    """Before anything is rehearsed or built."""
+    config = frozen(bundled, f"{user_module}:prepare")
+    Path("databricks.yml").write_text("mine: true\n")
+    with pytest.raises(ConfigError) as caught:
+        bundled.handoff(config)
+    assert caught.value.code == "CFG038"
+    assert not Path("dist").exists()
+
+
+def test_wheels_elsewhere_have_their_bundle_there(bundled, user_module, tmp_path_factory) -> None:
+    """Databricks takes files from below the folder of the bundle only."""
+    config = frozen(bundled, f"{user_module}:prepare")
+    folder = tmp_path_factory.mktemp("out")
+    made = bundled.handoff(config, to=folder, rehearse=False)
+    assert made.bundle == folder / "databricks.yml"
+    assert "source: ./late_model-*.whl" in made.bundle.read_text()
+    inside = bundled.handoff(config, to=Path.cwd() / "build" / "wheels", rehearse=False)
+    assert "source: ./build/wheels/late_model-*.whl" in inside.bundle.read_text()
+
+
+def test_a_target_without_jobs_gets_none(project, user_module, tmp_path) -> None:
+    """Also if the file of targets describes others."""
+    (tmp_path / "mlkit.toml").write_text(TARGETS)
+    made = project.handoff(frozen(project, f"{user_module}:prepare"), rehearse=False)
+    assert made.bundle is None
+    assert not Path("databricks.yml").exists()
+
+
+@pytest.mark.slow
+def test_the_wheel_runs_as_a_job_runs_it(bundled, user_module, home, tmp_path) -> None:
+    """Found by its metadata, with the parameters of the bundle: it deploys, and says why it fails."""
+    made = bundled.handoff(frozen(bundled, f"{user_module}:prepare"), rehearse=False)
+    task = yaml.safe_load(made.bundle.read_text())["resources"]["jobs"]["late_deploy"]["tasks"][0]
+    told = [
+        text.replace("${bundle.target}", "dev").replace("{{job.repair_count}}", "0")
+        for text in task["python_wheel_task"]["parameters"]
+    ]
+    told = [re.sub(r"\{\{job\.parameters\.\w+\}\}", "", text) for text in told]
+    told = [re.sub(r"\{\{[a-z._]+\}\}", "1", re.sub(r"\$\{.*?\}", "x", text)) for text in told]
+    (tmp_path / "place").mkdir()
+    runner = sandboxed(tmp_path / "place", made.wheel)
+    runner.run(made.entry_point, told, home=home)
+    (entry,) = bundled.history()
+    assert (entry.to_version, entry.evidence["attempt"]["attempt"]) == (1, "w1-j1-r1-p0-e1")
+    with pytest.raises(StudyError) as caught:
+        runner.run(made.entry_point, ["rollback", "--target=dev", "--reason=bad"], home=home)
+    assert "UsageError: [CLI006] to: v1 replaced no other version; fix: name a" in caught.value.message

@@ -46,6 +46,18 @@ def failing():
 
 def dying():
     os._exit(3)
+
+
+def leaving():
+    sys.exit(0)
+
+
+def asking():
+    try:
+        import IPython
+    except ImportError:
+        return 1
+    raise AssertionError("IPython is there")
 """
 
 
@@ -64,25 +76,30 @@ sys.meta_path.append(Finder())
 
 
 @pytest.fixture
-def wheel(tmp_path) -> Path:
-    """A wheel whose entry point writes down what it sees; two more that end badly."""
-    scripts = {
-        "job_model": "job_model:main",
-        "bad_model": "job_model:failing",
-        "dead_model": "job_model:dying",
-    }
-    return write_wheel(
-        tmp_path / "dist",
-        name="job_model",
-        version="1.0",
-        files={"job_model.py": RUNNER.encode(), "packed.py": b""},
-        entry_points={"console_scripts": scripts},
-    )
+def made(tmp_path):
+    """A function that makes a wheel; its entry point of its own name is one of the runner's functions."""
+
+    def make(name, function, *, group="console_scripts", entry=None) -> Path:
+        return write_wheel(
+            tmp_path / "dist",
+            name=name,
+            version="1.0",
+            files={"job_model.py": RUNNER.encode(), "packed.py": b""},
+            entry_points={group: {entry or name: f"job_model:{function}"}},
+        )
+
+    return make
+
+
+@pytest.fixture
+def wheel(made) -> Path:
+    """A wheel whose entry point writes down what it sees."""
+    return made("job_model", "main")
 
 
 @pytest.fixture
 def place(tmp_path) -> Path:
-    """A folder for an interpreter."""
+    """A folder for interpreters."""
     folder = tmp_path / "place"
     folder.mkdir()
     return folder
@@ -137,15 +154,30 @@ def test_an_editable_install_of_the_tree_is_out_of_sight(wheel, place, tmp_path)
     assert [modules[name].startswith("no: ") for name in names] == [True, True, False]
 
 
-def test_its_last_words_are_told(wheel, place) -> None:
+def test_its_last_words_are_told(made, place) -> None:
     """The last line that is a cause, not the advice below it; an exit code if there were no words."""
-    runner = sandboxed(place, wheel)
     with pytest.raises(StudyError) as caught:
-        runner.run("bad_model", [], home=place)
+        sandboxed(place / "a", made("bad_model", "failing")).run("bad_model", [], home=place)
     assert caught.value.code == "RUN014"
     assert caught.value.message.endswith("failed: ValueError: it went wrong")
     with pytest.raises(StudyError, match="failed: exit code 3"):
-        runner.run("dead_model", [], home=place)
+        sandboxed(place / "b", made("dead_model", "dying")).run("dead_model", [], home=place)
+
+
+def test_to_leave_the_process_is_to_fail(made, place) -> None:
+    """A job takes `sys.exit(0)` for a failure, so a rehearsal does; what is returned is no exit code."""
+    with pytest.raises(StudyError, match="left the process with exit code 0"):
+        sandboxed(place / "a", made("leaving_model", "leaving")).run("leaving_model", [], home=place)
+    sandboxed(place / "b", made("asking_model", "asking")).run("asking_model", [], home=place)
+
+
+def test_the_entry_point_is_found_in_any_group(made, place) -> None:
+    """By its name, in the metadata of the distribution that the job names."""
+    wheel = made("job_model", "asking", group="some.group")
+    sandboxed(place / "a", wheel).run("job_model", [], home=place)
+    other = sandboxed(place / "b", made("job_model", "asking", entry="runner"))
+    with pytest.raises(StudyError, match="no entry point of this name"):
+        other.run("job_model", [], home=place)
 
 
 def test_the_source_tree_itself_can_be_run(place, tmp_path, monkeypatch) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import json
 import shutil
 
 import mlflow
+import mlflow.data
 import pytest
 
+from mlkit.engines.base import TableName
 from mlkit.errors import StoreError
+from mlkit.targets import Target
 from mlkit.tracking import runs
 from mlkit.tracking.runs import Tracking
 from mlkit.workspace import open_workspace
@@ -146,18 +150,62 @@ def test_pages_of_runs_are_put_together(tracking, experiment, monkeypatch) -> No
     assert [run.run_id for run in tracking.runs(experiment, tags={"a": "b"})] == ids
 
 
-def test_a_dataset_is_logged_under_its_fingerprint(tracking, experiment) -> None:
-    """The digest that MLflow shows is the whole fingerprint, and its source names the table."""
+@pytest.mark.parametrize(
+    ("spec", "kind", "source"),
+    [
+        ({}, "delta_table", {"path": "{home}/lake/training/t"}),
+        ({"spark": {"master": "local"}}, "spark", {"table_name": "training.t"}),
+        (
+            {"spark": {"master": "local"}, "catalog": "c", "schemas": {"training": "tr"}},
+            "spark",
+            {"table_name": "c.tr.t"},
+        ),
+    ],
+)
+def test_a_dataset_is_logged_under_its_fingerprint(workspace, experiment, spec, kind, source) -> None:
+    """Its digest is the whole fingerprint, and MLflow can read its source, which says where the table is."""
+    tracking = Tracking(dataclasses.replace(workspace, spec=Target.from_values(spec)))
     fingerprint = "d1:" + "0123456789abcdef" * 2
     run_id = tracking.start(experiment, "study", tags={})
-    tracking.dataset(
-        run_id, "flights_train", fingerprint=fingerprint, table="training.t", rows=7, context="training"
-    )
+    table = TableName("training", "t")
+    tracking.dataset(run_id, table, fingerprint=fingerprint, rows=7, context="training")
     (entry,) = tracking.client.get_run(run_id).inputs.dataset_inputs
-    assert (entry.dataset.name, entry.dataset.digest) == ("flights_train", fingerprint)
-    assert json.loads(entry.dataset.source) == {"table": "training.t"}
-    assert json.loads(entry.dataset.profile) == {"rows": 7}
+    assert (entry.dataset.name, entry.dataset.digest) == ("training.t", fingerprint)
+    assert entry.dataset.source_type == kind
+    assert json.loads(entry.dataset.source) == {
+        key: value.format(home=workspace.home) for key, value in source.items()
+    }
+    assert mlflow.data.get_source(entry.dataset).to_dict() == json.loads(entry.dataset.source)
+    assert json.loads(entry.dataset.profile) == {"num_rows": 7}
     assert [(tag.key, tag.value) for tag in entry.tags] == [("mlflow.data.context", "training")]
+
+
+@pytest.mark.parametrize(
+    ("entries", "path"),
+    [
+        ({"params": {f"p{n}": n for n in range(1601)}}, "parameters"),
+        ({"tags": {f"t{n}": "x" for n in range(1601)}}, "tags"),
+        ({"params": {"p" * 251: 1}}, "parameters.ppp"),
+        ({"metrics": {"m" * 251: 1.0}}, "metrics.mmm"),
+    ],
+)
+def test_what_a_run_would_not_take_is_refused_before(tracking, experiment, entries, path) -> None:
+    """The limits of the strictest store, on each: nothing of the call is logged."""
+    run_id = tracking.start(experiment, "big", tags={})
+    with pytest.raises(StoreError) as caught:
+        tracking.log(run_id, **{"metrics": {"first": 1.0}, **entries})
+    assert caught.value.code == "STO038"
+    assert caught.value.path.startswith(path)
+    assert tracking.run(run_id).metrics == {}
+
+
+def test_a_digest_that_mlflow_would_refuse(tracking, experiment) -> None:
+    """As is a name that is too long."""
+    for table, digest in (("t", "d" * 37), ("t" * 500, "d")):
+        with pytest.raises(StoreError, match="STO038"):
+            tracking.dataset(
+                experiment, TableName("training", table), fingerprint=digest, rows=1, context="training"
+            )
 
 
 def test_files_of_a_run_lie_in_the_home(tmp_path, empty_store) -> None:

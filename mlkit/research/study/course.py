@@ -27,29 +27,30 @@ from mlkit.model.estimator import describe, packages_of, references
 from mlkit.model.training import deterministic, held_out_fingerprint
 from mlkit.research.study.search import BATCH, digest_of, trial_seed
 from mlkit.research.study.trials import Trial
-from mlkit.research.study.workers import Job, Workers
+from mlkit.research.study.workers import Job, open_pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mlkit.model.training import FoldResult
     from mlkit.research.study.log import TrialLog
-    from mlkit.research.study.search import Searcher
+    from mlkit.research.study.search import Searcher, WorkerCount
     from mlkit.research.study.trials import State
+    from mlkit.research.study.workers import Pool
 
 MAX_ERROR = 500
 _NATIVE = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 def run_course(
-    searcher: Searcher, *, trials: int, workers: int, log: TrialLog
+    searcher: Searcher, *, trials: int, workers: WorkerCount, log: TrialLog
 ) -> tuple[optuna.Study, list[Trial]]:
     """Run the first trials of a search; those in the log are not evaluated again.
 
     Args:
         searcher: The search.
         trials: How many there shall be in all.
-        workers: How many folds are evaluated at a time, at most `BATCH`.
+        workers: How many folds are evaluated at a time, at most `BATCH`; or ``spark``.
         log: Where ended trials are kept.
 
     Returns:
@@ -64,7 +65,9 @@ def run_course(
     setting = searcher.setting
     job = Job(searcher.rows, setting.metric, setting.task, setting.seed)
     ended: list[Trial] = []
-    with Workers(job, min(workers, BATCH)) as pool, progress(f"study of {trials} trials", trials) as advance:
+    several = workers if workers == "spark" else min(workers, BATCH)
+    opened = open_pool(job, several, snapshot=setting.snapshot)
+    with opened as pool, progress(f"study of {trials} trials", trials) as advance:
         course = _Course(searcher, known, pool)
         for first in range(0, trials, BATCH):
             for trial, content in course.batch(range(first, min(first + BATCH, trials))):
@@ -127,7 +130,7 @@ class _Running:
 class _Course:
     """A search under way, with Optuna's view of it."""
 
-    def __init__(self, searcher: Searcher, known: Mapping[int, Mapping[str, Any]], pool: Workers) -> None:
+    def __init__(self, searcher: Searcher, known: Mapping[int, Mapping[str, Any]], pool: Pool) -> None:
         self._searcher, self._known, self._pool = searcher, known, pool
         self._setting = searcher.setting
         self._folds = list(searcher.folds.pairs())

@@ -109,14 +109,8 @@ class TrialLog:
 
 def log_train_rows(tracking: Tracking, run_id: str, setting: StudySetting) -> None:
     """Log the rows a study sees as MLflow's dataset input, under their fingerprint."""
-    tracking.dataset(
-        run_id,
-        f"{setting.project}_train",
-        fingerprint=setting.train,
-        table=str(setting.snapshot.table),
-        rows=setting.train_rows,
-        context="training",
-    )
+    table, rows = setting.snapshot.table, setting.train_rows
+    tracking.dataset(run_id, table, fingerprint=setting.train, rows=rows, context="training")
 
 
 def _result(trial: Trial, content: str) -> str:

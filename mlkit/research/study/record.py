@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import optuna
 
-    from mlkit.research.study.search import Searcher
+    from mlkit.research.study.search import Searcher, WorkerCount
     from mlkit.research.study.trials import Trial
     from mlkit.tracking.runs import Status, Tracking
 
@@ -44,7 +44,7 @@ def run_study(
     searcher: Searcher,
     *,
     trials: int,
-    workers: int,
+    workers: WorkerCount,
     tracking: Tracking,
     name: str | None,
     resume: bool,
@@ -56,7 +56,7 @@ def run_study(
     Args:
         searcher: The search and everything its course depends on.
         trials: How many trials there shall be in all, those of earlier runs included.
-        workers: How many folds are evaluated at a time.
+        workers: How many folds are evaluated at a time, or ``spark``.
         tracking: Where runs are kept.
         name: What people call the study; by default made of the project and the study's identity.
         resume: Continue a study of the same identity rather than start another.

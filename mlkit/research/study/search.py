@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import json
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import optuna
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     Search = Callable[[optuna.Trial], Any]
     SamplerFactory = Callable[[int], optuna.samplers.BaseSampler]
+
+WorkerCount: TypeAlias = int | Literal["spark"]
+"""How many folds are evaluated at a time; ``spark`` leaves it to the executors of Spark."""
 
 BATCH = 8
 """Trials asked at a time. Part of a study's identity: another size would give other trials."""
@@ -87,7 +90,7 @@ def trial_seed(seed: int, number: int) -> int:
     return int.from_bytes(hashlib.sha256(f"mlkit trial {seed} {number}".encode()).digest()[:4], "big")
 
 
-def check_numbers(*, trials: int, cv: int, workers: int) -> None:
+def check_numbers(*, trials: int, cv: int, workers: WorkerCount) -> None:
     """Refuse numbers that mean nothing.
 
     Raises:
@@ -95,7 +98,8 @@ def check_numbers(*, trials: int, cv: int, workers: int) -> None:
     """
     check_whole("trials", trials, least=1)
     check_whole("cv", cv, least=2, most=MOST_FOLDS)
-    check_whole("workers", workers, least=1)
+    if workers != "spark":
+        check_whole("workers", workers, least=1)
 
 
 def check_whole(name: str, value: int, *, least: int, most: int | None = None) -> None:

@@ -38,6 +38,19 @@ def setting() -> StudySetting:
 
 
 @pytest.fixture
+def dask():
+    """Several workers are two processes of a Dask cluster, with two threads each."""
+    distributed = pytest.importorskip("distributed")
+    settings = {"dashboard_address": None, "threads_per_worker": 2}
+    with (
+        distributed.LocalCluster(n_workers=2, processes=True, **settings) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config(backend="dask"),
+    ):
+        yield cluster
+
+
+@pytest.fixture
 def processes():
     """Several workers are processes of their own, started for this test and ended with it."""
     get_reusable_executor().shutdown(wait=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+import sys
 import threading
 
 import joblib
@@ -18,6 +21,7 @@ from mlkit.model.evaluation import get_metric
 from mlkit.model.training import Rows
 from mlkit.research.study import workers
 from mlkit.research.study.workers import Job, Workers
+from tests.research.study.scenes import fits
 
 FOLD = (np.arange(0, 60), np.arange(60, 90))
 
@@ -33,8 +37,12 @@ def job() -> Job:
 def outcomes(job, estimators, count) -> list:
     """Scores and predictions of one fold."""
     with Workers(job, count) as pool:
-        results = [result for result, _ in pool.evaluate([describe(each) for each in estimators], FOLD)]
-    return [(result.score, result.predictions.to_table().to_pydict()) for result in results]
+        return scored(pool.evaluate([describe(each) for each in estimators], FOLD))
+
+
+def scored(outcomes) -> list:
+    """Scores and predictions of the folds that were evaluated."""
+    return [(result.score, result.predictions.to_table().to_pydict()) for result, _ in outcomes if result]
 
 
 def test_outcomes_come_in_order(job) -> None:
@@ -73,6 +81,36 @@ def test_workers_divide_the_cores(job, monkeypatch) -> None:
     with Workers(job, 3) as pool:
         assert pool.evaluate([{}, {}], FOLD) == [(None, "only looking")] * 2
     assert found == [{"blas": 1, "openmp": 2}] * 2
+
+
+@pytest.mark.newest_only
+def test_dask_gives_what_a_thread_gives(job, my_models, dask) -> None:
+    """Also of estimators that draw from generators which the threads of one process share."""
+    estimators = [my_models.Drawing(alpha=alpha) for alpha in (1, 2, 3, 4, 1, 2, 3, 4)]
+    estimators += [RandomForestRegressor(n_estimators=3), my_models.Broken(alpha=1)]
+    models = [describe(each) for each in estimators]
+    with Workers(job, 1) as pool:
+        alone = pool.evaluate(models, FOLD)
+    with Workers(job, 4) as pool:
+        apart = pool.evaluate(models, FOLD)
+    assert [error for _, error in apart] == [error for _, error in alone]
+    assert scored(apart) == scored(alone)
+    assert len({os.getpid(), *map(int, fits())}) == 3
+
+
+@pytest.mark.newest_only
+def test_rows_travel_to_dask_once(job, dask) -> None:
+    """Dask is told how large they are, so that it keeps them instead of sending them with every task."""
+    rows = Rows(pd.DataFrame({"a": np.zeros(50_000)}), np.zeros(50_000))
+    assert sys.getsizeof(dataclasses.replace(job, rows=rows)) > 800_000
+
+
+@pytest.mark.newest_only
+def test_a_dask_worker_that_dies_is_an_error(job, my_models, dask) -> None:
+    """Dask tries elsewhere a few times; then it is the same error as of any other process."""
+    with Workers(job, 2) as pool, pytest.raises(StudyError, match="a worker process died") as caught:
+        pool.evaluate([describe(my_models.Broken(alpha=3))] * 2, FOLD)
+    assert caught.value.code == "RUN016"
 
 
 def test_a_worker_process_that_dies_is_an_error(job, my_models, processes) -> None:

@@ -1,0 +1,1 @@
+"""Tables in a catalog of Spark: classic, Spark Connect or Databricks Connect, by one code path."""

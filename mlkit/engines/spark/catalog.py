@@ -1,0 +1,192 @@
+"""One catalog of Spark, by the few statements that every Spark has.
+
+Making a table from a query, listing, describing and dropping are the same everywhere. Two things are
+not, and are found out by trying: the format of tables (Delta, else Parquet), and how a table gets its name
+when nobody else may have it (a rename where there is one, else a copy).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import uuid
+from typing import TYPE_CHECKING, NamedTuple
+
+from mlkit.digest.sql import quoted
+from mlkit.engines.base import TableName
+from mlkit.engines.faults import misnamed
+from mlkit.engines.spark import faults
+from mlkit.engines.spark.dialect import DELTA, Move, remember
+from mlkit.engines.spark.faults import Kind
+from mlkit.engines.spark.record import PROPERTY, Record, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pyspark.sql import DataFrame, SparkSession
+
+STAGING = "mlkit_staging_"
+
+_OURS = re.compile(rf"{re.escape(PROPERTY)}=([0-9a-f]+)")
+_DETAILS = "# Detailed Table Information"
+_APPEND_ONLY = "delta.appendOnly"
+
+
+class Description(NamedTuple):
+    """What the catalog says of a table: our record, if we made it, and its format."""
+
+    record: Record | None
+    provider: str
+
+
+class Catalog:
+    """Statements over the tables of one catalog."""
+
+    def __init__(
+        self, session: SparkSession, name: str | None, schemas: Mapping[str, str], table_format: str | None
+    ) -> None:
+        """Name the catalog (by default that of the session), the real names of its schemas and the format."""
+        self.session = session
+        self._name = name or str(session.sql("SELECT current_catalog()").collect()[0][0])
+        self._schemas = schemas
+        self._dialect = remember(session)
+        self._format = table_format
+        self._made: set[str] = set()
+
+    def path(self, table: TableName) -> str:
+        """The full name of a table in SQL."""
+        return f"{self._schema(table.schema)}.{quoted(table.name)}"
+
+    def frame(self, table: TableName) -> DataFrame:
+        """The rows of a table, in Spark."""
+        return self.session.table(self.path(table))
+
+    def frame_at(self, table: TableName, version: int) -> DataFrame:
+        """The rows of one version of a table whose format counts them."""
+        return self.session.sql(f"SELECT * FROM {self.path(table)} VERSION AS OF {version:d}")  # noqa: S608 - by the door for names
+
+    def names(self, schema: str, *, prefix: str = "") -> list[str] | None:
+        """Names of all tables of a schema that start with `prefix`; None if there is no such schema."""
+        try:
+            rows = self.session.sql(f"SHOW TABLES IN {self._schema(schema)} LIKE '{prefix}*'").collect()
+        except faults.of_spark() as exc:
+            if faults.kind_of(exc) is Kind.NOT_FOUND:
+                return None
+            raise
+        found = [str(row["tableName"]) for row in rows if not row["isTemporary"]]
+        return [name for name in found if name.startswith(prefix)]
+
+    def exists(self, table: TableName) -> bool:
+        """Whether a name is taken."""
+        return table.name in (self.names(table.schema, prefix=table.name) or ())
+
+    def describe(self, table: TableName) -> Description:
+        """What is kept with a table."""
+        rows = self.session.sql(f"DESCRIBE EXTENDED {self.path(table)}").collect()
+        names = [row["col_name"] for row in rows]
+        start = names.index(_DETAILS) if _DETAILS in names else len(names)
+        details = {row["col_name"]: str(row["data_type"]) for row in rows[start:]}
+        ours = _OURS.search(details.get("Table Properties", ""))
+        record = parse(ours.group(1), str(table)) if ours else None
+        return Description(record, details.get("Provider", "").lower())
+
+    def newest_version(self, table: TableName, description: Description) -> int | None:
+        """Number of the newest version of a table, where the format counts them."""
+        if description.provider != DELTA:
+            return None
+        try:
+            rows = self.session.sql(f"DESCRIBE HISTORY {self.path(table)} LIMIT 1").collect()
+        except faults.of_spark() as exc:
+            if faults.kind_of(exc) is Kind.UNSUPPORTED:
+                return None
+            raise
+        return int(rows[0]["version"])
+
+    @contextlib.contextmanager
+    def staging(self, schema: str) -> Iterator[TableName]:
+        """A free name in a schema, which is made if need be; a table of that name is dropped at the end."""
+        self._make_schema(schema)
+        table = TableName(schema, f"{STAGING}{uuid.uuid4().hex}")
+        try:
+            yield table
+        finally:
+            with contextlib.suppress(*faults.of_spark()):  # what is left behind is listed nowhere
+                self.drop(table)
+
+    def create(self, table: TableName, frame: DataFrame, record: Record) -> None:
+        """Make a table of the rows of a frame; an error of Spark if the name is taken."""
+        while True:
+            chosen = self._format or self._dialect.formats[0]
+            writer = frame.writeTo(self.path(table)).using(chosen).tableProperty(PROPERTY, record.text())
+            if chosen == DELTA:
+                writer = writer.tableProperty(_APPEND_ONLY, "true")
+            try:
+                writer.create()
+            except faults.of_spark() as exc:
+                given_up = self._format or not self._dialect.formats[1:]
+                if faults.kind_of(exc) is not Kind.NO_FORMAT or given_up:
+                    raise
+                self._dialect.formats = self._dialect.formats[1:]
+            else:
+                return
+
+    def extend(self, table: TableName, frame: DataFrame) -> None:
+        """Add the rows of a frame, whose columns are in the order of the table."""
+        frame.write.insertInto(self.path(table))
+
+    def move(self, staged: TableName, final: TableName, record: Record) -> bool:
+        """Give a staged table its name if nobody else has taken it.
+
+        Returns:
+            Whether the name is ours.
+
+        Raises:
+            OutcomeUnknownError: The connection was lost in between.
+        """
+        while True:
+            try:
+                self._try_to_move(staged, final, record)
+            except faults.of_spark() as exc:
+                kind = faults.kind_of(exc)
+                if kind is Kind.UNAVAILABLE:
+                    raise faults.outcome_unknown(str(final)) from exc
+                if self.exists(final):
+                    return self._is_by(final, record)
+                if kind is Kind.EXISTS:
+                    raise misnamed(final, "something that is no table") from exc
+                if kind is not Kind.UNSUPPORTED or self.copies:
+                    raise
+                self._dialect.moves = self._dialect.moves[1:]
+            else:
+                return True
+
+    def drop(self, table: TableName) -> None:
+        """Drop a table, if it is there."""
+        self.session.sql(f"DROP TABLE IF EXISTS {self.path(table)}")
+
+    @property
+    def copies(self) -> bool:
+        """Whether a table that got its name is a copy of the staged one."""
+        return self._dialect.moves[0] is Move.COPY
+
+    def _schema(self, schema: str) -> str:
+        return f"{quoted(self._name)}.{quoted(self._schemas[schema])}"
+
+    def _is_by(self, table: TableName, record: Record) -> bool:
+        """Whether we made this table: a statement that was sent twice fails the second time."""
+        found = self.describe(table).record
+        return found is not None and found.writer == record.writer
+
+    def _try_to_move(self, staged: TableName, final: TableName, record: Record) -> None:
+        move = self._dialect.moves[0]
+        if move is Move.COPY:
+            self.create(final, self.frame(staged), record)
+            return
+        name = self.path(final) if move is Move.RENAME else quoted(final.name)
+        self.session.sql(f"ALTER TABLE {self.path(staged)} RENAME TO {name}")
+
+    def _make_schema(self, schema: str) -> None:
+        """Make a schema that is not there; where it is there, the right to make one may be missing."""
+        if schema not in self._made and self.names(schema, prefix=STAGING) is None:
+            self.session.sql(f"CREATE SCHEMA IF NOT EXISTS {self._schema(schema)}")
+        self._made.add(schema)

@@ -1,0 +1,1 @@
+"""What serves on Databricks: the endpoint that follows the champion, and the jobs that move it."""
