@@ -172,8 +172,9 @@ class Workers:
 def _deaths() -> tuple[type[Exception], ...]:
     """How backends say that a worker is gone; whoever chose Dask has loaded it."""
     dask = sys.modules.get("distributed")
-    lost = (dask.KilledWorker, dask.CommClosedError) if dask else ()
-    return (concurrent.futures.BrokenExecutor, *lost)
+    lost = (dask.KilledWorker, dask.comm.CommClosedError) if dask else ()
+    # Cancelled is what waits for rows that went with a worker.
+    return (concurrent.futures.BrokenExecutor, concurrent.futures.CancelledError, *lost)
 
 
 def _work(job: Job, model: Model, fold: Fold, home: int, threads: int) -> Outcome:

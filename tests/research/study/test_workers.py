@@ -95,7 +95,7 @@ def test_dask_gives_what_a_thread_gives(job, my_models, dask) -> None:
         apart = pool.evaluate(models, FOLD)
     assert [error for _, error in apart] == [error for _, error in alone]
     assert scored(apart) == scored(alone)
-    assert len({os.getpid(), *map(int, fits())}) == 3
+    assert {str(os.getpid())} < set(fits())
 
 
 @pytest.mark.newest_only
