@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlkit.data.contract import Contract
-from mlkit.data.contract_sql import check_frame
+from mlkit.data.contract_sql import cast_frame, check_frame
 from mlkit.data.source import ordered
 from mlkit.data.stream import check_stream, no_rows
 from mlkit.digest.spark_frame import is_spark
@@ -135,6 +135,16 @@ def publish_rows(
 def read_rows(engine: Engine, table: TableName, contract: Contract) -> pa.Table:
     """Rows of a published table in canonical order, in the contract's types."""
     return ordered(contract.cast(engine.read(table).read_all()))
+
+
+def scan_rows(engine: Engine, table: TableName, contract: Contract) -> Frame:
+    """Rows of a published table as a Spark dataframe in the contract's types, on a target that has Spark.
+
+    Raises:
+        DataError: Other columns than expected, or of other types.
+        StoreError: No such table.
+    """
+    return cast_frame(engine.scan(table), contract)
 
 
 def contract_of(engine: Engine, table: TableName) -> Contract | None:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from mlkit import document
 from mlkit.code import code_digest, git_state, third_party, user_files
+from mlkit.data.contract_sql import cast_frame
 from mlkit.data.parts import cut_rows
-from mlkit.data.source import Source, ordered, read_source
+from mlkit.data.source import Source, open_source
 from mlkit.digest.fingerprint import fingerprint
+from mlkit.digest.spark_frame import is_spark
 from mlkit.errors import ConfigError, DataError, UsageError
 from mlkit.frozen import Environment, FrozenConfig, provenance_path
 from mlkit.model.estimator import packages_of, references
@@ -131,8 +133,9 @@ def _declared(snapshot: Snapshot, source: Source | str | None, engine: Engine) -
         return snapshot.source
     declared = Source(table=source) if isinstance(source, str) else source
     if declared != snapshot.source and not _is_snapshot(declared, snapshot):
-        rows = snapshot.contract.cast(read_source(declared, engine).rows)
-        found = fingerprint(ordered(rows))
+        rows = open_source(declared, engine).rows
+        contract = snapshot.contract
+        found = fingerprint(cast_frame(rows, contract) if is_spark(rows) else contract.cast(rows))
         if found != snapshot.fingerprint:
             message = f"the source holds {found}, the trial was found on {snapshot.fingerprint}"
             fix = f"snapshot the source itself: project.snapshot({declared.table!r}), and study that"

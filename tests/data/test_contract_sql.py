@@ -17,9 +17,12 @@ from mlkit.data.contract_sql import cast_frame, check_frame, frame_violations, i
 from mlkit.data.patterns import portable
 from mlkit.digest.fingerprint import fingerprint
 from mlkit.errors import ConfigError, ContractError, MlkitError, StoreError
+from tests.conftest import SPARKS
 from tests.data.frames import as_frame
 
 pytestmark = pytest.mark.newest_only
+# What is said before, or whatever, Spark answers is the same on each; a JVM takes a second for each table.
+on_one_spark = pytest.mark.parametrize("spark", SPARKS[:1], indirect=True)
 
 DAYS = [dt.date(2024, 1, day) for day in range(1, 6)] + [dt.date(1900, 2, 28)]
 INSTANTS = [dt.datetime.fromisoformat(f"2024-01-0{day}T06:30:00.000005") for day in range(1, 6)]
@@ -229,6 +232,7 @@ def test_casts_are_exact_or_refused_in_the_same_words(spark, case) -> None:
         assert contract.cast(found.toArrow()).equals(expected) or pa.types.is_floating(expected["x"].type)
 
 
+@on_one_spark
 def test_a_frame_that_has_other_columns_is_refused_in_the_same_words(spark) -> None:
     """Missing ones, further ones, and a key that the contract does not know."""
     for table, key in ((orders().drop_columns("kind"), []), (orders(more=[1] * 4), []), (orders(), ["nope"])):
@@ -236,6 +240,7 @@ def test_a_frame_that_has_other_columns_is_refused_in_the_same_words(spark) -> N
         assert outcome(check_frame, as_frame(spark, table), ORDERS, key=key) == expected
 
 
+@on_one_spark
 def test_no_rows_are_a_mistake_upstream(spark) -> None:
     """As they are for a stream; whose rows are missing is said."""
     empty = as_frame(spark, orders()).where("id < 0")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import io
+import os
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -16,9 +20,12 @@ from mlkit.data.split import MAX_FOLDS, Split, assign_folds, assign_parts
 from mlkit.data.split_sql import frame_folds, part_sql
 from mlkit.digest.fingerprint import fingerprint
 from mlkit.errors import MlkitError
+from tests.conftest import SPARKS
 from tests.data.frames import as_frame
 
 pytestmark = pytest.mark.newest_only
+# What is said before, or whatever, Spark answers is the same on each; a JVM takes a second for each table.
+on_one_spark = pytest.mark.parametrize("spark", SPARKS[:1], indirect=True)
 
 START = dt.datetime(2024, 1, 1)  # noqa: DTZ001 - naive on purpose
 COUNT = 300
@@ -166,6 +173,7 @@ LAST = {"one class is rare": ["a"] * 59 + ["b"], "a label is missing": ["a", "b"
         ({"label": [0.5] * 60}, Split(stratify=True)),
     ],
 )
+@on_one_spark
 def test_what_cannot_be_split_is_refused_in_the_same_words(spark, changes, split) -> None:
     """Missing columns, times and labels, classes too rare, parts that stay empty."""
     table = pa.table({"id": range(60), "t": range(60), "label": ["a", "b"] * 30, **changes})
@@ -175,6 +183,7 @@ def test_what_cannot_be_split_is_refused_in_the_same_words(spark, changes, split
     assert outcome(cut_frame, as_frame(spark, table), split, **names) == expected
 
 
+@on_one_spark
 def test_no_rows_leave_a_part_empty(spark) -> None:
     """Under every rule."""
     table = pa.table(
@@ -185,6 +194,7 @@ def test_no_rows_leave_a_part_empty(spark) -> None:
         assert outcome(cut_frame, as_frame(spark, table), split, key=KEY, target="label") == expected
 
 
+@on_one_spark
 @pytest.mark.parametrize("count", [1, MAX_FOLDS + 1, 60])
 def test_folds_that_cannot_be_are_refused_in_the_same_words(spark, count) -> None:
     """Too few, too many, or one that would stay empty."""
@@ -206,6 +216,17 @@ def test_floats_are_put_in_order_exactly(spark) -> None:
     frame = as_frame(spark, pa.table({"id": range(len(values)), "x": values}))
     bits = np.abs(values).view(np.int64) * np.where(values < 0, -1, 1)
     assert by_id(frame, ordinal("x", pa.float64())) == bits.tolist()
+
+
+@pytest.mark.parametrize("rule", ["classes", "naive", "real"])
+def test_no_row_is_sorted_or_moved_to_be_split(frame, rule) -> None:
+    """The part of a row follows from the row and constants: no exchange, no window, no function of ours."""
+    if os.environ.get("MLKIT_TEST_REMOTE"):
+        pytest.skip("looked at where the plan is that of the client's own Spark")
+    part = part_sql(frame, RULES[rule], key=KEY, target="label")
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        frame.where(f"({part}) = 0").explain()
+    assert not re.search("udf|python|exchange|window|sort", shown.getvalue().lower())
 
 
 def test_a_frame_of_chance_is_refused(spark) -> None:

@@ -123,10 +123,9 @@ class Catalog:
             try:
                 writer.create()
             except faults.of_spark() as exc:
-                given_up = self._format or not self._dialect.formats[1:]
-                if faults.kind_of(exc) is not Kind.NO_FORMAT or given_up:
+                is_fixed = self._format is not None or faults.kind_of(exc) is not Kind.NO_FORMAT
+                if is_fixed or not self._dialect.without_format(chosen):
                     raise
-                self._dialect.formats = self._dialect.formats[1:]
             else:
                 return
 
@@ -144,8 +143,9 @@ class Catalog:
             OutcomeUnknownError: The connection was lost in between.
         """
         while True:
+            move = self._dialect.moves[0]
             try:
-                self._try_to_move(staged, final, record)
+                self._try_to_move(move, staged, final, record)
             except faults.of_spark() as exc:
                 kind = faults.kind_of(exc)
                 if kind is Kind.UNAVAILABLE:
@@ -154,9 +154,8 @@ class Catalog:
                     return self._is_by(final, record)
                 if kind is Kind.EXISTS:
                     raise misnamed(final, "something that is no table") from exc
-                if kind is not Kind.UNSUPPORTED or self.copies:
+                if kind is not Kind.UNSUPPORTED or not self._dialect.without_move(move):
                     raise
-                self._dialect.moves = self._dialect.moves[1:]
             else:
                 return True
 
@@ -177,8 +176,7 @@ class Catalog:
         found = self.describe(table).record
         return found is not None and found.writer == record.writer
 
-    def _try_to_move(self, staged: TableName, final: TableName, record: Record) -> None:
-        move = self._dialect.moves[0]
+    def _try_to_move(self, move: Move, staged: TableName, final: TableName, record: Record) -> None:
         if move is Move.COPY:
             self.create(final, self.frame(staged), record)
             return

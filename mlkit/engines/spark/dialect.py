@@ -23,15 +23,25 @@ class Move(enum.Enum):
 
 @dataclasses.dataclass
 class Dialect:
-    """What is left to try; the first of each is in use.
+    """What is left to try; the first of each is in use. Several threads may find out the same at once.
 
     Attributes:
         formats: Formats of new tables.
         moves: Ways to give a table its name.
     """
 
-    formats: list[str] = dataclasses.field(default_factory=lambda: [DELTA, PARQUET])
-    moves: list[Move] = dataclasses.field(default_factory=lambda: list(Move))
+    formats: tuple[str, ...] = (DELTA, PARQUET)
+    moves: tuple[Move, ...] = tuple(Move)
+
+    def without_format(self, tried: str) -> bool:
+        """Give up a format; whether there is another."""
+        self.formats = tuple(name for name in self.formats if name != tried) or self.formats
+        return tried not in self.formats
+
+    def without_move(self, tried: Move) -> bool:
+        """Give up a way; whether there is another."""
+        self.moves = tuple(move for move in self.moves if move is not tried) or self.moves
+        return tried not in self.moves
 
 
 _KNOWN: weakref.WeakKeyDictionary[SparkSession, Dialect] = weakref.WeakKeyDictionary()

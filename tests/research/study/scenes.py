@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+import joblib
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -104,19 +105,22 @@ def folds_of(trials) -> int:
     return sum(len(trial.scores) for trial in trials)
 
 
-def study_elsewhere(folder: Path, *, fail: str, **arguments) -> int:
+def study_elsewhere(
+    folder: Path, *, fail: str, target: str = "local", backend: str = "threading", **arguments
+) -> int:
     """Run a study of `counted` in another process, with a failpoint set; gives its exit code."""
     context = multiprocessing.get_context("forkserver")
-    child = context.Process(target=_study, args=(folder, fail, arguments))
+    child = context.Process(target=_study, args=(folder, fail, target, backend, arguments))
     child.start()
     child.join(100)
     return child.exitcode
 
 
-def _study(folder: Path, fail: str, arguments: dict) -> None:
+def _study(folder: Path, fail: str, target: str, backend: str, arguments: dict) -> None:
     os.chdir(folder)
     sys.path.insert(0, str(folder))
-    home = str(folder / ".mlkit")
-    os.environ.update(MLKIT_HOME=home, MLKIT_TEST="1", MLKIT_QUIET="1", MLKIT_TEST_FAIL=fail)
+    os.environ.update(MLKIT_HOME=str(folder / ".mlkit"), MLKIT_TARGET=target)
+    os.environ.update(MLKIT_TEST="1", MLKIT_QUIET="1", MLKIT_TEST_FAIL=fail)
     project = make_project()
-    project.study(counted, project.snapshot("features.flights"), **arguments)
+    with joblib.parallel_config(backend=backend):
+        project.study(counted, project.snapshot("features.flights"), **arguments)
