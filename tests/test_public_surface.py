@@ -67,7 +67,7 @@ def test_the_fingerprint_needs_neither_mlflow_nor_a_trainer() -> None:
 def test_production_never_loads_optuna() -> None:
     """The packaged runner has no search library on the cluster."""
     loaded = modules_after("import mlkit.production.task")
-    assert not loaded.intersection({"optuna", "plotly", "pyspark"})
+    assert not loaded.intersection({"optuna", "plotly"})
 
 
 def test_help_loads_no_room() -> None:

@@ -127,12 +127,21 @@ def test_a_stopped_study_goes_on_where_it_was(project, snapshot, my_models) -> N
     assert fits() == []
 
 
-@pytest.mark.parametrize("point", ["study.trial_started", "study.trial_written", "study.batch_told"])
+@pytest.mark.parametrize(
+    ("point", "backend"),
+    [
+        ("study.trial_started", "threading"),
+        ("study.trial_written", "threading"),
+        ("study.trial_written", "loky"),
+        ("study.batch_told", "threading"),
+    ],
+)
 def test_a_killed_study_ends_as_if_nothing_had_happened(
-    point, project, snapshot, my_models, tmp_path, fork_server
+    point, backend, project, snapshot, my_models, tmp_path, fork_server
 ) -> None:
     """Kill -9 at each failpoint, then again: the same leaderboard, and no fold is evaluated twice."""
-    assert study_elsewhere(tmp_path, fail=f"{point}:kill", trials=10, cv=2) == -9
+    fault = f"{point}:kill"
+    assert study_elsewhere(tmp_path, fail=fault, backend=backend, trials=10, cv=2, workers=2) == -9
     fits()
     resumed = project.study(counted, snapshot, trials=10, cv=2)
     known = resumed.reused

@@ -37,14 +37,18 @@ FOLD = (np.arange(0, 60), np.arange(60, 90))
 
 
 LOOKING = '''\
+import os
+
 import threadpoolctl
 from sklearn.linear_model import Ridge
 
 
 class Looking(Ridge):
-    """Tells how many threads native libraries use."""
+    """Tells how many threads native libraries use; or ends its process."""
 
     def fit(self, X, y):
+        if self.alpha == 3:
+            os._exit(9)
         found = sorted({each["num_threads"] for each in threadpoolctl.threadpool_info()})
         raise ValueError(f"threads: {found}")
 '''
@@ -59,13 +63,24 @@ def job(my_models) -> Job:
     return Job(Rows(frame, frame["a"].to_numpy() * 2 + 1), metric, "regression", 3)
 
 
+@pytest.fixture
+def my_looks(tmp_path, monkeypatch):
+    """Another module of the user's own, imported."""
+    (tmp_path / "my_looks.py").write_text(LOOKING)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import my_looks  # noqa: PLC0415 - it was written just now
+
+    yield my_looks
+    sys.modules.pop("my_looks", None)
+
+
 def seen(outcomes) -> list:
     """Scores and predictions, or errors."""
     return [error or (result.score, result.predictions.to_table().to_pydict()) for result, error in outcomes]
 
 
 def test_executors_give_what_a_thread_gives(job, my_models, spark) -> None:
-    """Forests, boosting, a failure, and estimators of the user's own that even draw from global generators."""
+    """Forests, boosting, a failure, and estimators of the user's own that draw from global generators."""
     estimators = [
         RandomForestRegressor(n_estimators=5),
         HistGradientBoostingRegressor(max_iter=5),
@@ -106,7 +121,7 @@ def test_a_study_on_executors_is_that_of_one_thread(project, snapshot, tmp_path,
 
 def test_a_driver_that_is_killed_loses_nothing(home, my_models, tmp_path, flights, sail, fork_server) -> None:
     """Kill -9 while trials run on executors; then only what is missing is run, here on threads."""
-    there = spark_project(tmp_path, flights, sail)
+    there = spark_project(tmp_path, flights, connect)
     settings = {"trials": 10, "cv": 2}
     point = "study.trial_written:kill"
     assert study_elsewhere(tmp_path, fail=point, target="spark", workers="spark", **settings) == -9
@@ -127,7 +142,7 @@ def test_executors_are_asked_for_where_there_are_some(project, snapshot) -> None
 def test_rows_that_are_too_many_do_not_travel(job, spark, monkeypatch) -> None:
     """With sizes, and before anything is sent."""
     monkeypatch.setattr(executors, "MOST_BYTES", 1000)
-    with pytest.raises(StudyError, match="expected at most 0 MB .* found 0 MB") as caught:
+    with pytest.raises(StudyError, match=r"expected at most 0 MB .* found 0 MB") as caught:
         Executors(job, spark).evaluate([describe(Ridge())], FOLD)
     assert caught.value.code == "RUN021"
 
@@ -145,20 +160,16 @@ def test_executors_without_this_package_are_an_error(job, tmp_path) -> None:
     assert "install mlkit-sdk" in caught.value.fix
 
 
-def test_executors_use_one_thread_each(job, tmp_path, monkeypatch, spark) -> None:
+def test_executors_use_one_thread_each(job, my_looks, spark) -> None:
     """A task has one core, so linear algebra and native loops use no more."""
-    (tmp_path / "my_looks.py").write_text(LOOKING)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    from my_looks import Looking  # noqa: PLC0415 - it was written just now
-
-    (_, told), _ = Executors(job, spark).evaluate([describe(Looking())] * 2, FOLD)
+    (_, told), _ = Executors(job, spark).evaluate([describe(my_looks.Looking())] * 2, FOLD)
     assert "threads: [1]" in told
 
 
-def test_a_python_that_dies_is_an_error(job, my_models, connect) -> None:
+def test_a_python_that_dies_is_an_error(job, my_looks, connect) -> None:
     """As of any other process: no trial is blamed."""
     session = sql.SparkSession.builder.remote(connect).create()
-    models = [describe(my_models.Broken(alpha=alpha)) for alpha in (3, 0)]
+    models = [describe(my_looks.Looking(alpha=alpha)) for alpha in (3, 0)]
     with pytest.raises(StudyError, match="a worker process died") as caught:
         Executors(job, session).evaluate(models, FOLD)
     session.stop()
