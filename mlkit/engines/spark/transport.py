@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from mlkit.digest.fingerprint import Accumulator
-from mlkit.digest.spark_frame import fields_of
 from mlkit.digest.sql import quoted
 from mlkit.engines import columns
 from mlkit.engines.rows import Incoming
-from mlkit.errors import DataError
+from mlkit.engines.sizes import check_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from pyspark.sql import DataFrame
 
@@ -22,16 +21,10 @@ if TYPE_CHECKING:
     from mlkit.engines.spark.catalog import Catalog
     from mlkit.engines.spark.record import Record
 
-    Kind = str | Mapping[str, Any]
 
 # A JVM needs many times as much memory for rows that are sent to it: 32 MB of doubles broke one of 1 GB.
 PIECE_BYTES = 2**24
 PIECE_ROWS = 2**17
-
-_WIDTHS = {"boolean": 1, "byte": 1, "short": 2, "integer": 4, "float": 4, "date": 4, "void": 0}
-_WIDE = 8
-_WIDEST = 16  # of a decimal, and of what is not known
-_OFFSET = 4
 
 
 class ArrowRows:
@@ -159,41 +152,9 @@ def fetch(frame: DataFrame, schema: pa.Schema, *, most: int, what: str) -> pa.Re
         DataError: DAT070, they are more than that.
     """
     wanted = chosen(frame, schema)
-    _check_size(wanted, most, what)
+    check_size(wanted, most=most, what=what)
     batches = wanted.toArrow().to_batches()
     return pa.RecordBatchReader.from_batches(schema, (columns.conform(batch, schema) for batch in batches))
-
-
-def _check_size(frame: DataFrame, most: int, what: str) -> None:
-    fields = fields_of(frame)
-    sizes = [f"sum({_size(quoted(field['name']), field['type'])})" for field in fields]
-    ((rows, *sums),) = frame.selectExpr("count(1)", *sizes).collect()
-    size = sum(int(found or 0) for found in sums)
-    if size > most:
-        raise DataError(
-            "DAT070",
-            f"expected at most {most / 1e9:.3g} GB for one process, found {rows} rows of {size / 1e9:.3g} GB",
-            path=what,
-            fix="take fewer columns or rows in prepare, raise fetch_gb in mlkit.toml, or take an estimator "
-            "that trains on Spark",
-        )
-
-
-def _size(value: str, kind: Kind, depth: int = 0) -> str:
-    """The bytes that a value takes in Arrow, as SQL."""
-    if kind in ("string", "binary"):
-        return f"{_OFFSET}L + coalesce(octet_length({value}), 0)"
-    if isinstance(kind, str):
-        return f"{_WIDTHS.get(kind, _WIDEST if kind.startswith('decimal') else _WIDE)}L"
-    if kind["type"] == "struct":
-        parts = [_size(f"{value}.{quoted(field['name'])}", field["type"], depth) for field in kind["fields"]]
-        return " + ".join(["0L", *parts])
-    if kind["type"] == "array":
-        total, item = f"total{depth}", f"item{depth}"
-        inside = _size(item, kind["elementType"], depth + 1)
-        summed = f"aggregate({value}, 0L, ({total}, {item}) -> {total} + {inside})"
-        return f"{_OFFSET}L + coalesce({summed}, 0L)"
-    return f"{_WIDEST}L"
 
 
 def _pieces(stream: pa.RecordBatchReader) -> Iterator[pa.Table]:

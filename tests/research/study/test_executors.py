@@ -119,7 +119,9 @@ def test_a_study_on_executors_is_that_of_one_thread(project, snapshot, tmp_path,
     assert (both.run_id, both.reused, view(both)) == (first.run_id, 8, view(alone))
 
 
-def test_a_driver_that_is_killed_loses_nothing(home, my_models, tmp_path, flights, sail, fork_server) -> None:
+def test_a_driver_that_is_killed_loses_nothing(
+    home, my_models, tmp_path, flights, connect, fork_server
+) -> None:
     """Kill -9 while trials run on executors; then only what is missing is run, here on threads."""
     there = spark_project(tmp_path, flights, connect)
     settings = {"trials": 10, "cv": 2}
