@@ -47,9 +47,7 @@ CODES: dict[str, str] = {
     "CFG028": "A folder without `__init__.py` cannot travel in a wheel. Add an empty one.",
     "CFG029": "The prepare function takes a frame of Spark, and the rows are not in Spark on this target.",
     "CFG030": "No target has this name. Look at --target and MLKIT_TARGET.",
-    "CFG031": (
-        "The model cannot be written as skops here. Upgrade mlflow, or set `serialization: cloudpickle`."
-    ),
+    "CFG031": "The model cannot be written in this format: skops, cloudpickle, or spark for what trains there.",
     "CFG032": "A source is a table or a load function: one of them, and not both.",
     "CFG033": "The name leads to something that cannot be called; name a function.",
     "CFG034": "A column that the config names is not in its contract, or is named twice.",
@@ -170,6 +168,7 @@ CODES: dict[str, str] = {
     "INT024": "The registry failed to take in the version.",
     "INT025": "The files of a model that the registry names are gone.",
     "INT026": "The stored model has no signature of its inputs and outputs, which Unity Catalog asks for.",
+    "INT027": "Spark finds the files of one of its models nowhere, or changed. Restore them.",
     "INT030": "The registry does not hold the model that the ledger names.",
     "INT031": "A table of an earlier version is gone, or holds other rows than were recorded.",
     "INT032": "The decision that promoted a version is gone from its table. Restore it from a backup.",
@@ -216,6 +215,9 @@ CODES: dict[str, str] = {
     "RUN018": "Your code left the process of a job, as by sys.exit(). Raise an error, or return.",
     "RUN021": "The rows of a study are too many to travel to the executors of Spark with each batch of trials.",
     "RUN022": "The executors of Spark lack this package, or have another version of it or of Python.",
+    "RUN023": "An estimator of Spark is built, fitted and loaded in a session of Spark, and none is open.",
+    "RUN024": "One kind of estimator to a study: those that train on Spark, or those that train here.",
+    "RUN025": "An estimator that trains on Spark needs its rows there: a target with Spark, a prepare for it.",
     "RUN040": "The model answered with predictions of another number, shape or type than the task has.",
     "RUN041": "The model is no classifier with one output, as the task needs.",
     # Refused, because it could run or reveal what nobody reviewed.
@@ -267,6 +269,7 @@ CODES: dict[str, str] = {
     "STO054": "The connection was lost while a write was under way. Read the table again before going on.",
     "STO055": "Another tool made the table: mlkit reads it and never writes to it.",
     "STO056": "No session of Spark can be opened: a client library or Java is missing; it is named.",
+    "STO057": "A model of Spark is read in a session of Spark, and none is open.",
     "STO060": "The run of a job failed; the last line of the task that failed is shown.",
     "STO061": "Whether a job was started is not known. Repeat the command: it joins the run if there is one.",
     "STO062": "The run of a job goes on after the time that was given. Repeat the command to wait on.",

@@ -74,18 +74,13 @@ def check_growing(table: TableName) -> None:
         NamingError: NAM011, or what `check_table` raises.
     """
     check_table(table)
-    if is_published(table.name):
+    if _PUBLISHED.fullmatch(table.name):
         raise NamingError(
             "NAM011",
             f"{table} is named by its content: such a table is published once and never changes",
             path="name",
             fix="publish the new rows, or use a name that does not end in __ and 32 hex digits",
         )
-
-
-def is_published(name: str) -> bool:
-    """Whether a name stands for published content."""
-    return bool(_PUBLISHED.fullmatch(name))
 
 
 def no_such_table(table: TableName, known: Iterable[TableName]) -> StoreError:

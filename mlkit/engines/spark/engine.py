@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import time
 import uuid
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from mlkit.digest.spark_frame import is_spark, state_of
 from mlkit.digest.sql import quoted
@@ -20,13 +20,14 @@ from mlkit.engines import names
 from mlkit.engines.base import Published, TableInfo, TableName
 from mlkit.engines.faults import misnamed, only_grows, race_lost
 from mlkit.engines.spark import versions
-from mlkit.engines.spark.catalog import Catalog, Description
+from mlkit.engines.spark.catalog import Catalog
 from mlkit.engines.spark.checks import check_key, check_rows
 from mlkit.engines.spark.faults import door, of_spark
+from mlkit.engines.spark.lookup import find, find_growing, find_there, tables
 from mlkit.engines.spark.record import Record
 from mlkit.engines.spark.session import has_ended, made_ready
-from mlkit.engines.spark.transport import ArrowRows, Rows, SparkRows, arrow_schema, chosen, fetch
-from mlkit.errors import IntegrityError, StoreError
+from mlkit.engines.spark.transport import ArrowRows, Rows, SparkRows, chosen, fetch
+from mlkit.errors import IntegrityError
 from mlkit.failpoints import failpoint
 
 if TYPE_CHECKING:
@@ -41,23 +42,6 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS = 300
 """A session that was not used for so long is asked whether it is still there."""
-
-
-class _Found(NamedTuple):
-    """A table that is there: its versions, oldest first, and what is kept with the newest."""
-
-    name: TableName
-    numbers: list[int]
-    description: Description
-    grows: bool
-
-    @property
-    def newest(self) -> int:
-        return self.numbers[-1]
-
-    def at(self, version: int) -> TableName:
-        """The table of the catalog that holds a version."""
-        return versions.table_of(self.name, version) if self.grows else self.name
 
 
 class SparkEngine:
@@ -134,7 +118,7 @@ class SparkEngine:
         versions.check_length(table)
         rows = _rows(batches, str(table))
         with door(str(table), rows):
-            if self._find(table):
+            if find(self._catalog, table):
                 return False
             with self._catalog.staging(table.schema) as staged:
                 record = Record(rows.schema, properties or {}, constraints or {}, append_only, staged.name)
@@ -148,11 +132,11 @@ class SparkEngine:
         names.check_growing(table)
         rows = _rows(batches, str(table))
         with door(str(table), rows):
-            found, old = self._growing_at(table, expected_version)
+            before, old = find_growing(self._catalog, table, expected_version=expected_version)
             rows.check_match(old.schema)
             record = dataclasses.replace(old, writer=uuid.uuid4().hex)
             with self._racing(table, expected_version), self._catalog.staging(table.schema) as staged:
-                rows.stage(self._catalog, staged, record, before=self._rows_of(found, old))
+                rows.stage(self._catalog, staged, record, before=before)
                 self._check_staged(staged, record, rows, table)
                 self._commit(table, expected_version, staged, record, point="append.written")
         return expected_version + 1
@@ -173,7 +157,7 @@ class SparkEngine:
         names.check_growing(table)
         rows = _rows(batches, str(table))
         with door(str(table), rows):
-            found, old = self._growing_at(table, expected_version)
+            before, old = find_growing(self._catalog, table, expected_version=expected_version)
             if old.append_only:
                 raise only_grows(table)
             rows.check_match(old.schema)
@@ -187,7 +171,7 @@ class SparkEngine:
             ):
                 rows.stage(self._catalog, incoming, record)
                 check_key(self._catalog.frame(incoming), record.schema, key)
-                merged = _merged(self._rows_of(found, old), self._catalog.frame(incoming), key)
+                merged = _merged(before, self._catalog.frame(incoming), key)
                 self._catalog.create(staged, merged, record)
                 self._check_staged(staged, record, rows, table)
                 self._commit(table, expected_version, staged, record, point="merge.written")
@@ -199,9 +183,9 @@ class SparkEngine:
         """Bring the rows of one version (the newest by default) here, if they are not too many."""
         names.check_table(table)
         with door(str(table)):
-            found = self._find_or_raise(table)
-            frame = self._frame_of(found, version)
-            schema = cols.stored_schema(cols.selected(_schema(found, frame), columns))
+            found = find_there(self._catalog, table)
+            frame = found.frame(self._catalog, version)
+            schema = cols.stored_schema(cols.selected(found.schema(frame), columns))
             return fetch(frame, schema, most=self.fetch_bytes, what=str(table))
 
     def scan(
@@ -210,33 +194,32 @@ class SparkEngine:
         """The rows of one version as a dataframe of Spark."""
         names.check_table(table)
         with door(str(table)):
-            found = self._find_or_raise(table)
-            frame = self._frame_of(found, version)
-            return chosen(frame, cols.selected(_schema(found, frame), columns))
+            found = find_there(self._catalog, table)
+            frame = found.frame(self._catalog, version)
+            return chosen(frame, cols.selected(found.schema(frame), columns))
 
     def describe(self, table: TableName) -> TableInfo | None:
         """What is known of a table; None if there is no such table. Spark counts its rows."""
         names.check_table(table)
         with door(str(table)):
-            found = self._find(table)
+            found = find(self._catalog, table)
             if found is None:
                 return None
-            frame = self._frame_of(found, None)
-            record = found.description.record
+            frame = found.frame(self._catalog)
             return TableInfo(
                 name=table,
                 version=found.newest,
                 rows=frame.count(),
-                schema=_schema(found, frame),
-                properties=dict(record.properties) if record else {},
+                schema=found.schema(frame),
+                properties=found.properties,
             )
 
     def tables(self, schema: str, *, prefix: str = "") -> list[TableName]:
         """Tables of a schema whose name starts with `prefix`, in name order."""
         names.check_schema(schema)
         with door(schema):
-            found = self._catalog.names(schema) or []
-        return [TableName(schema, name) for name in versions.whole(found) if name.startswith(prefix)]
+            found = tables(self._catalog, schema)
+        return [table for table in found if table.name.startswith(prefix)]
 
     @property
     def _catalog(self) -> Catalog:
@@ -247,57 +230,6 @@ class SparkEngine:
         self._last_used = now
         return self._opened
 
-    def _find(self, table: TableName) -> _Found | None:
-        """Look for a table: one that grows, else one of this name."""
-        taken = self._catalog.names(table.schema, prefix=table.name) or []
-        numbers = versions.versions_of(table, taken)
-        if numbers and not names.is_published(table.name):
-            newest = versions.table_of(table, numbers[-1])
-            return _Found(table, numbers, self._catalog.describe(newest), grows=True)
-        if table.name not in taken:
-            return None
-        description = self._catalog.describe(table)
-        newest_version = None if description.record else self._catalog.newest_version(table, description)
-        return _Found(table, list(range((newest_version or 0) + 1)), description, grows=False)
-
-    def _find_or_raise(self, table: TableName) -> _Found:
-        found = self._find(table)
-        if found is None:
-            raise names.no_such_table(table, self.tables(table.schema))
-        return found
-
-    def _growing_at(self, table: TableName, expected_version: int) -> tuple[_Found, Record]:
-        """A table that mlkit may write to, at the version that is expected."""
-        found = self._find_or_raise(table)
-        record = found.description.record
-        if record is None or not found.grows:
-            raise StoreError(
-                "STO055",
-                f"{table} was made by another tool: it is read, and never written to",
-                path=str(table),
-                fix="write with the tool that made it, or under another name",
-            )
-        if found.newest != expected_version:
-            raise race_lost(table, expected_version, found.newest)
-        return found, record
-
-    def _frame_of(self, found: _Found, version: int | None) -> DataFrame:
-        """The rows of one version, the newest for None."""
-        if version is not None and version not in found.numbers:
-            raise StoreError(
-                "STO011",
-                f"expected a version from {found.numbers[0]} to {found.newest}, found {version}",
-                path=str(found.name),
-                fix="leave the version out to read the newest",
-            )
-        wanted = found.newest if version is None else version
-        if found.grows or found.newest == 0:
-            return self._catalog.frame(found.at(wanted))
-        return self._catalog.frame_at(found.name, wanted)
-
-    def _rows_of(self, found: _Found, record: Record) -> DataFrame:
-        return chosen(self._frame_of(found, None), record.schema)
-
     @contextlib.contextmanager
     def _racing(self, table: TableName, expected_version: int) -> Iterator[None]:
         """Tell a lost race from other reasons why a write failed: the table has moved on.
@@ -307,7 +239,7 @@ class SparkEngine:
         try:
             yield
         except of_spark() as exc:
-            newest = self._find_or_raise(table).newest
+            newest = find_there(self._catalog, table).newest
             if newest == expected_version:
                 raise
             raise race_lost(table, expected_version, newest) from exc
@@ -338,7 +270,7 @@ class SparkEngine:
         self, table: TableName, expected_version: int, staged: TableName, record: Record, *, point: str
     ) -> None:
         if not self._advance(table, expected_version + 1, staged, record, point=point):
-            newest = self._find_or_raise(table).newest
+            newest = find_there(self._catalog, table).newest
             raise race_lost(table, expected_version, newest)
 
     def _advance(
@@ -354,7 +286,7 @@ class SparkEngine:
         failpoint(point)
         taken = self._catalog.names(table.schema, prefix=table.name) or []
         numbers = versions.versions_of(table, taken)
-        if numbers[-1] > version:
+        if max(numbers, default=version) > version:
             self._catalog.drop(versions.table_of(table, version))
             return False
         for old in numbers[: -versions.KEPT]:
@@ -365,12 +297,6 @@ class SparkEngine:
 def _rows(batches: Frame, what: str) -> Rows:
     with door(what):
         return SparkRows(batches) if is_spark(batches) else ArrowRows(batches)
-
-
-def _schema(found: _Found, frame: DataFrame) -> pa.Schema:
-    """Columns of a table as they were given, or as Spark shows them if another tool made it."""
-    record = found.description.record
-    return record.schema if record else arrow_schema(frame)
 
 
 def _published(schema: str, prefix: str, columns: pa.Schema, state: State) -> Published:

@@ -53,6 +53,7 @@ class _Sign(NamedTuple):
 
 
 _DETAILS = re.compile(r'details = "(.*)"')
+_CONDITION = re.compile(r"(?:^|: )\[([A-Z][A-Z0-9_.]+)\]")  # in the text of an error that Java has thrown
 _NEVER = re.compile(r"(?!)")
 
 # In this order: the first that fits names the kind. The words are those of Sail, which sends no conditions.
@@ -158,7 +159,7 @@ def door(what: str, rows: Rows | None = None) -> Iterator[None]:
     """Let out the errors of this project only, and what the caller's own stream raised."""
     try:
         yield
-    except Exception as exc:
+    except (MlkitError, pa.ArrowException, *of_spark()) as exc:
         if rows is not None and rows.fault is not None:
             raise rows.fault from rows.fault.__cause__
         error = _let_out(exc, what)
@@ -178,7 +179,9 @@ def _let_out(exc: Exception, what: str) -> Exception:
 
 def _names(exc: BaseException) -> list[str]:
     """Names of the condition, of the SQL state and of the status of a call, as far as there are any."""
-    found = (_called(exc, "getCondition"), _called(exc, "getSqlState"), _status(exc))
+    told = _CONDITION.search(str(exc))
+    condition = _called(exc, "getCondition") or (told.group(1) if told else "")
+    found = (condition, _called(exc, "getSqlState"), _status(exc))
     return [name for name in found if name]
 
 

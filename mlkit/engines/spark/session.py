@@ -5,13 +5,14 @@ What fails here fails before anything was read or written, so each error says wh
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
 import socket
 import sys
 import warnings
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from mlkit.engines.spark import faults
@@ -70,7 +71,14 @@ def open_session(spark: Way) -> SparkSession:
         for name, value in (("spark.sql.session.timeZone", "UTC"), ("spark.sql.ansi.enabled", "true")):
             with contextlib.suppress(*faults.of_spark()):
                 session.conf.set(name, value)
+    _close_at_exit(session)
     return session
+
+
+def _close_at_exit(session: SparkSession) -> None:
+    """Close the client before its own ending, which asks a server that is gone for ten minutes."""
+    with contextlib.suppress(AttributeError, *faults.of_spark()):  # classic Spark has no client
+        atexit.register(session.client.close)
 
 
 def made_ready(session: SparkSession) -> SparkSession:
@@ -139,8 +147,28 @@ def _databricks(spark: Way) -> SparkSession:
         builder = builder.clusterId(spark.cluster)
     elif spark.serverless:
         builder = builder.serverless(True)  # noqa: FBT003 - the only form it has
-    session: SparkSession = builder.getOrCreate()
+    return _got(builder)
+
+
+def _got(builder: Any) -> SparkSession:  # noqa: ANN401 - databricks-connect ships no types
+    """The session of a builder of Databricks Connect; one that it opened and then refused is closed."""
+    from pyspark.sql import SparkSession  # noqa: PLC0415 - only where there is Spark
+
+    before = SparkSession.getActiveSession()
+    with contextlib.ExitStack() as stack:
+        stack.callback(_close_other_than, before)
+        session: SparkSession = builder.getOrCreate()
+        stack.pop_all()
     return session
+
+
+def _close_other_than(before: SparkSession | None) -> None:
+    from pyspark.sql import SparkSession  # noqa: PLC0415 - only where there is Spark
+
+    left: Any = SparkSession.getActiveSession()
+    if left is not None and left is not before:
+        left.release_session_on_close = False  # it was refused: nobody would answer, for minutes
+        left.stop()
 
 
 def _running() -> SparkSession:
@@ -154,8 +182,7 @@ def _running() -> SparkSession:
         from databricks.connect import DatabricksSession  # noqa: PLC0415 - only where it is installed
     except ImportError:
         return SparkSession.builder.getOrCreate()
-    session: SparkSession = DatabricksSession.builder.getOrCreate()
-    return session
+    return _got(DatabricksSession.builder)
 
 
 @contextlib.contextmanager
@@ -169,14 +196,12 @@ def _opening() -> Iterator[None]:
         raise _not_installed(exc) from exc
     except ValueError as exc:  # databricks-sdk, which found no credentials
         raise _no_credentials() from exc
-    except Exception as exc:
+    except (*faults.of_spark(), *_of_databricks(), RuntimeError) as exc:
         if isinstance(exc, faults.of_spark()) and faults.kind_of(exc) is not Kind.OTHER:
             raise faults.translated(exc, "spark") from exc
-        if _is_databricks(exc) and type(exc).__name__ in _REFUSED:
+        if type(exc).__name__ in _REFUSED:
             raise _not_accepted() from exc
-        if isinstance(exc, (*faults.of_spark(), RuntimeError)) or _is_databricks(exc):
-            raise _did_not_open(exc) from exc
-        raise
+        raise _did_not_open(exc) from exc
 
 
 def _hush() -> None:
@@ -215,5 +240,7 @@ def _did_not_open(exc: Exception) -> StoreError:
     return StoreError("STO056", message, path="spark", fix=fix)
 
 
-def _is_databricks(exc: Exception) -> bool:
-    return type(exc).__module__.startswith("databricks.")
+def _of_databricks() -> tuple[type[Exception], ...]:
+    """What databricks-sdk raises; whoever meets such an error has loaded it."""
+    sdk = sys.modules.get("databricks.sdk.errors")
+    return (sdk.DatabricksError,) if sdk else ()

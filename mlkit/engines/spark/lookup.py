@@ -1,0 +1,123 @@
+"""Tables as they are found in a catalog: published, growing, or made by another tool."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from mlkit.engines import names
+from mlkit.engines.base import TableName
+from mlkit.engines.faults import race_lost
+from mlkit.engines.spark import versions
+from mlkit.engines.spark.transport import arrow_schema, chosen
+from mlkit.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+    from pyspark.sql import DataFrame
+
+    from mlkit.engines.spark.catalog import Catalog
+    from mlkit.engines.spark.record import Record
+
+
+class Found(NamedTuple):
+    """A table that is there.
+
+    Attributes:
+        name: The table.
+        numbers: Its versions that can be read, oldest first.
+        record: What is kept with the newest one; None for a table of another tool.
+        grows: Whether each version is a table of its own.
+    """
+
+    name: TableName
+    numbers: Sequence[int]
+    record: Record | None
+    grows: bool
+
+    @property
+    def newest(self) -> int:
+        """Number of the newest version."""
+        return self.numbers[-1]
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        """Text properties that were given with it."""
+        return dict(self.record.properties) if self.record else {}
+
+    def frame(self, catalog: Catalog, version: int | None = None) -> DataFrame:
+        """The rows of one version, by default the newest.
+
+        Raises:
+            StoreError: STO011, there is no such version.
+        """
+        wanted = self.newest if version is None else version
+        if wanted not in self.numbers:
+            raise StoreError(
+                "STO011",
+                f"expected a version from {self.numbers[0]} to {self.newest}, found {version}",
+                path=str(self.name),
+                fix="leave the version out to read the newest",
+            )
+        if self.grows:
+            return catalog.frame(versions.table_of(self.name, wanted))
+        return catalog.frame_at(self.name, wanted) if self.newest else catalog.frame(self.name)
+
+    def schema(self, frame: DataFrame) -> pa.Schema:
+        """The columns as they were given, or as Spark shows those of another tool's table."""
+        return self.record.schema if self.record else arrow_schema(frame)
+
+
+def find(catalog: Catalog, table: TableName) -> Found | None:
+    """Look for a table: one that grows, else one of this name."""
+    taken = catalog.names(table.schema, prefix=table.name) or []
+    numbers = versions.versions_of(table, taken)
+    if numbers:
+        newest = catalog.describe(versions.table_of(table, numbers[-1]))
+        return Found(table, numbers, newest.record, grows=True)
+    if table.name not in taken:
+        return None
+    description = catalog.describe(table)
+    last = None if description.record else catalog.newest_version(table, description)
+    return Found(table, range((last or 0) + 1), description.record, grows=False)
+
+
+def find_there(catalog: Catalog, table: TableName) -> Found:
+    """Look for a table that has to be there.
+
+    Raises:
+        StoreError: STO010, with the nearest names that are.
+    """
+    found = find(catalog, table)
+    if found is None:
+        raise names.no_such_table(table, tables(catalog, table.schema))
+    return found
+
+
+def find_growing(catalog: Catalog, table: TableName, *, expected_version: int) -> tuple[DataFrame, Record]:
+    """Look for a table that mlkit may write to, at the version that is expected.
+
+    Returns:
+        Its rows and what is kept with them.
+
+    Raises:
+        RaceLostError: It has moved on.
+        StoreError: STO010 (no such table), STO055 (another tool's).
+    """
+    found = find_there(catalog, table)
+    if found.record is None or not found.grows:
+        raise StoreError(
+            "STO055",
+            f"{table} was made by another tool: it is read, and never written to",
+            path=str(table),
+            fix="write with the tool that made it, or under another name",
+        )
+    if found.newest != expected_version:
+        raise race_lost(table, expected_version, found.newest)
+    return chosen(found.frame(catalog), found.record.schema), found.record
+
+
+def tables(catalog: Catalog, schema: str) -> list[TableName]:
+    """All tables of a schema, in name order."""
+    return [TableName(schema, name) for name in versions.whole(catalog.names(schema) or [])]
