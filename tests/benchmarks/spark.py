@@ -56,8 +56,9 @@ def measure(name: str, address: str, rows: int) -> None:
     made: Any = frame.selectExpr(*(f"count(`{column}`)" for column in frame.columns))
     making, hashing = best_seconds(made.collect), best_seconds(native.collect)
     ours = best_seconds(lambda: state_of(frame))
+    speed = f"{ours:.1f} s ({rows / ours / 1e6:.1f} M rows/s)"
     print(
-        f"{name:<8} {rows / 1e6:.0f}M x {len(COLUMNS)}: digest {ours:.1f} s ({rows / ours / 1e6:.1f} M rows/s), "
+        f"{name:<8} {rows / 1e6:.0f}M x {len(COLUMNS)}: digest {speed}, "
         f"{ours / hashing:.1f} x Spark's 64-bit hash ({hashing:.1f} s), {ours / making:.1f} x making the rows"
     )
     session.stop()

@@ -64,7 +64,7 @@ def query(tmp_path_factory):
 
     def failing(name, condition):
         tables = QueryBuilder().register("t", DeltaTable(folder / name))
-        result = tables.execute(f"SELECT `row` FROM t WHERE NOT ({condition})")  # noqa: S608 - what is tested
+        result = tables.execute(f"SELECT `row` FROM t WHERE NOT ({condition})")
         return sorted(pa.table(result)["row"].to_pylist())
 
     return failing
