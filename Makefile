@@ -22,7 +22,7 @@ LOWEST := .venv-lowest/bin
 DATABRICKS := .venv-databricks/bin
 WORKERS ?= 2
 # Suites that hold for every client of Spark, and those of that client.
-ON_DATABRICKS := tests/databricks tests/digest/test_spark.py tests/engines/test_spark.py
+ON_DATABRICKS := tests/databricks tests/digest/test_spark.py tests/engines/test_spark.py tests/test_journey_spark.py
 PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 
 .PHONY: help demo setup test check format docs lowest databricks bench pins clean
@@ -62,7 +62,8 @@ lowest: .venv-lowest/test.stamp ## the quick tests, oldest supported versions
 databricks: ## databricks-connect, on the versions of a Databricks runtime
 	@if test -n '$(PYTHON312)'; then \
 		$(MAKE) --no-print-directory .venv/dev.stamp .venv-databricks/test.stamp && \
-		$(BIN)/python -m tests.databricks.serve $(DATABRICKS)/python -m pytest $(ON_DATABRICKS) $(ARGS); \
+		$(BIN)/python -m tests.databricks.serve \
+		$(DATABRICKS)/python -m pytest -n $(WORKERS) --dist loadscope $(ON_DATABRICKS) $(ARGS); \
 	else \
 		echo 'did not run: databricks-connect: no Python 3.12 here; say where: make databricks PYTHON312=...'; \
 		test "$$CI" != true; \

