@@ -26,7 +26,9 @@ CODES: dict[str, str] = {
     ),
     "CFG013": "The gate or the metric is not usable: unknown, without a direction, or not finite.",
     "CFG014": "The metric does not fit the task or the model, e.g. rmse for classes.",
-    "CFG015": "The address of the runs is none of Databricks or an MLflow server. Without one they stay local.",
+    "CFG015": (
+        "The address of the runs is none of Databricks or an MLflow server. Without one they stay local."
+    ),
     "CFG016": "The schemas features, training and monitoring of a target have the same real name.",
     "CFG019": "The config was written by a newer mlkit than this one. Upgrade mlkit-sdk.",
     "CFG020": "The file is not plain UTF-8, or starts with a byte order mark. Save it as UTF-8.",
@@ -47,11 +49,15 @@ CODES: dict[str, str] = {
     "CFG028": "A folder without `__init__.py` cannot travel in a wheel. Add an empty one.",
     "CFG029": "The prepare function takes a frame of Spark, and the rows are not in Spark on this target.",
     "CFG030": "No target has this name. Look at --target and MLKIT_TARGET.",
-    "CFG031": "The model cannot be written in this format: skops, cloudpickle, or spark for what trains there.",
+    "CFG031": (
+        "The model cannot be written in this format: skops, cloudpickle, or spark for what trains there."
+    ),
     "CFG032": "A source is a table or a load function: one of them, and not both.",
     "CFG033": "The name leads to something that cannot be called; name a function.",
     "CFG034": "A column that the config names is not in its contract, or is named twice.",
-    "CFG035": "A check has a pattern that Spark's regular expressions read otherwise; the part of it is named.",
+    "CFG035": (
+        "A check has a pattern that Spark's regular expressions read otherwise; the part of it is named."
+    ),
     "CFG036": "A module of yours has the name that the packaged runner needs for itself. Rename it.",
     "CFG037": "A rehearsal needs the pinned versions. Take --isolated, install the pins, or freeze again.",
     "CFG038": "The databricks.yml was edited by hand, or is not mlkit's. Keep it, or replace it: --force.",
@@ -149,7 +155,9 @@ CODES: dict[str, str] = {
     "DAT060": "Rows break the contract: column, check, count and first keys are listed. Nothing was written.",
     "DAT061": "Rows break a condition that the table itself enforces. Nothing was written.",
     "DAT062": "A condition of a table is not SQL over its columns, as in: amount >= 0.",
-    "DAT070": "The rows are more than may come to one process. Take fewer, raise fetch_gb, or train on Spark.",
+    "DAT070": (
+        "The rows are more than may come to one process. Take fewer, raise fetch_gb, or train on Spark."
+    ),
     # The gate.
     "GAT001": (
         "The candidate did not pass the gate and nothing serves yet. The reasons stand in the "
@@ -213,11 +221,10 @@ CODES: dict[str, str] = {
     "RUN016": "A process that evaluates folds died, perhaps because memory was short. Take fewer workers.",
     "RUN017": "Classifiers of xgboost take the classes 0 to k-1. Number the classes so in prepare.",
     "RUN018": "Your code left the process of a job, as by sys.exit(). Raise an error, or return.",
-    "RUN021": "The rows of a study are too many to travel to the executors of Spark with each batch of trials.",
+    "RUN021": (
+        "The rows of a study are too many to travel to the executors of Spark with each batch of trials."
+    ),
     "RUN022": "The executors of Spark lack this package, or have another version of it or of Python.",
-    "RUN023": "An estimator of Spark is built, fitted and loaded in a session of Spark, and none is open.",
-    "RUN024": "One kind of estimator to a study: those that train on Spark, or those that train here.",
-    "RUN025": "An estimator that trains on Spark needs its rows there: a target with Spark, a prepare for it.",
     "RUN040": "The model answered with predictions of another number, shape or type than the task has.",
     "RUN041": "The model is no classifier with one output, as the task needs.",
     # Refused, because it could run or reveal what nobody reviewed.

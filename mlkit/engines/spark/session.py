@@ -196,7 +196,7 @@ def _opening() -> Iterator[None]:
         raise _not_installed(exc) from exc
     except ValueError as exc:  # databricks-sdk, which found no credentials
         raise _no_credentials() from exc
-    except (*faults.of_spark(), *_of_databricks(), RuntimeError) as exc:
+    except _expected() as exc:
         if isinstance(exc, faults.of_spark()) and faults.kind_of(exc) is not Kind.OTHER:
             raise faults.translated(exc, "spark") from exc
         if type(exc).__name__ in _REFUSED:
@@ -240,7 +240,9 @@ def _did_not_open(exc: Exception) -> StoreError:
     return StoreError("STO056", message, path="spark", fix=fix)
 
 
-def _of_databricks() -> tuple[type[Exception], ...]:
-    """What databricks-sdk raises; whoever meets such an error has loaded it."""
-    sdk = sys.modules.get("databricks.sdk.errors")
-    return (sdk.DatabricksError,) if sdk else ()
+def _expected() -> tuple[type[Exception], ...]:
+    """What Spark and databricks-sdk raise; whoever meets such an error has loaded them."""
+    found = [*faults.of_spark(), RuntimeError]
+    if sdk := sys.modules.get("databricks.sdk.errors"):
+        found.append(sdk.DatabricksError)
+    return tuple(found)
