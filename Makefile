@@ -21,8 +21,8 @@ BIN := .venv/bin
 LOWEST := .venv-lowest/bin
 DATABRICKS := .venv-databricks/bin
 WORKERS ?= 2
-# Suites that hold for every client of Spark, and those of that client.
-ON_DATABRICKS := tests/databricks tests/digest/test_spark.py tests/engines/test_spark.py tests/test_journey_spark.py
+# Suites that hold for every client of Spark, and those of databricks-connect; the longest first.
+ON_DATABRICKS := tests/test_journey_spark.py tests/databricks tests/digest/test_spark.py tests/engines/test_spark.py
 PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 
 .PHONY: help demo setup test check format docs lowest databricks bench pins clean
@@ -63,7 +63,8 @@ databricks: ## databricks-connect, on the versions of a Databricks runtime
 	@if test -n '$(PYTHON312)'; then \
 		$(MAKE) --no-print-directory .venv/dev.stamp .venv-databricks/test.stamp && \
 		$(BIN)/python -m tests.databricks.serve \
-		$(DATABRICKS)/python -m pytest -n $(WORKERS) --dist loadscope $(ON_DATABRICKS) $(ARGS); \
+		$(DATABRICKS)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder \
+		$(ON_DATABRICKS) $(ARGS); \
 	else \
 		echo 'did not run: databricks-connect: no Python 3.12 here; say where: make databricks PYTHON312=...'; \
 		test "$$CI" != true; \

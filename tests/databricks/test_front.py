@@ -22,7 +22,6 @@ from mlkit.engines.spark.engine import SparkEngine
 from mlkit.engines.spark.session import open_session
 from mlkit.errors import StoreError
 from mlkit.targets import SparkTarget
-from mlkit.workspace import open_workspace
 from tests.databricks.front import Front, workspace_front
 
 TOKEN, CLUSTER = "dapi-0123456789-not-a-real-one", "0101-010101-abcdefgh"
@@ -107,7 +106,7 @@ def test_a_target_leads_to_tables(profile, tmp_path) -> None:
         schemas = {{ features = "front_f", training = "front_t", monitoring = "front_m" }}
     """)
     published = [
-        open_workspace(target, home=tmp_path, config=config).engine.publish(
+        mlkit.open_workspace(target, home=tmp_path, config=config).engine.publish(
             TRAINING, "airports", airports().to_reader()
         )
         for target in ("prod", "local")
