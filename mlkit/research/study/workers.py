@@ -180,7 +180,8 @@ def _deaths() -> tuple[type[Exception], ...]:
 def _work(job: Job, model: Model, fold: Fold, home: int, threads: int) -> Outcome:
     """Evaluate in a worker: a thread of the process `home`, or a process of its own."""
     if os.getpid() != home:
-        with _alone:
+        # What an estimator spreads stays here: Dask would give it to threads that wait for `_alone`.
+        with _alone, joblib.parallel_config("threading", n_jobs=1):
             return job.evaluate(model, fold, alone=True)
     with native_threads(threads, "openmp"):
         return job.evaluate(model, fold, alone=False)
