@@ -225,6 +225,9 @@ CODES: dict[str, str] = {
         "The rows of a study are too many to travel to the executors of Spark with each batch of trials."
     ),
     "RUN022": "The executors of Spark lack this package, or have another version of it or of Python.",
+    "RUN023": "An estimator of Spark is built, fitted and loaded in a session of Spark, and none is open.",
+    "RUN024": "One kind of estimator to a study: those that train on Spark, or those that train here.",
+    "RUN025": "An estimator that trains on Spark needs its rows there: a target and a prepare of Spark.",
     "RUN040": "The model answered with predictions of another number, shape or type than the task has.",
     "RUN041": "The model is no classifier with one output, as the task needs.",
     # Refused, because it could run or reveal what nobody reviewed.

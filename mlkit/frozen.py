@@ -23,9 +23,10 @@ from mlkit.data.contract import Contract  # noqa: TC001 - pydantic reads it
 from mlkit.data.source import Source  # noqa: TC001 - pydantic reads it
 from mlkit.data.split import Split  # noqa: TC001 - pydantic reads it
 from mlkit.errors import ConfigError, DataError
-from mlkit.model.estimator import build, references, steps_text
+from mlkit.model.estimator import check, references, steps_text
 from mlkit.model.evaluation import Metric, Task, get_metric
 from mlkit.model.gate import Gate  # noqa: TC001 - pydantic reads it
+from mlkit.model.spark_estimator import trains_on_spark
 from mlkit.spec import Spec
 from mlkit.workspace import project_name
 
@@ -119,7 +120,7 @@ class FrozenConfig(Spec):
     metric: str
     seed: int = Field(ge=0, lt=2**32)
     model: dict[str, Any]
-    serialization: Literal["skops", "cloudpickle"] = "skops"
+    serialization: Literal["skops", "cloudpickle", "spark"] = "skops"
     source: Source
     split: Split
     gate: Gate
@@ -147,8 +148,17 @@ class FrozenConfig(Spec):
         project_name(self.name)
         self._check_columns()
         _ = self.metric_spec
-        build(self.model, trusted=self.environment.packages)
+        check(self.model, trusted=self.environment.packages)
+        self._check_serialization()
         return self
+
+    def _check_serialization(self) -> None:
+        by_spark = trains_on_spark(self.model)
+        if by_spark != (self.serialization == "spark"):
+            where = "trains on Spark" if by_spark else "does not train on Spark"
+            message = f"the model {where}, and its files are to be {self.serialization}"
+            fix = "write spark" if by_spark else "write skops or cloudpickle"
+            raise ConfigError("CFG031", message, path="serialization", fix=fix)
 
     def _check_columns(self) -> None:
         columns = self.contract.columns

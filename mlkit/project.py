@@ -23,7 +23,13 @@ from mlkit.research.exploration import Problem, gather, look_at_split, take_snap
 from mlkit.research.freeze import environment_of, freeze_trial
 from mlkit.research.handoff import Handoff, hand_off
 from mlkit.research.study.record import run_study
-from mlkit.research.study.search import Searcher, check_numbers, default_pruner, default_sampler
+from mlkit.research.study.search import (
+    Searcher,
+    asks_for_spark,
+    check_numbers,
+    default_pruner,
+    default_sampler,
+)
 from mlkit.workspace import Workspace, open_workspace, project_name, table_name
 
 if TYPE_CHECKING:
@@ -177,7 +183,8 @@ class ModelProject:
         """Search for a good estimator; every trial is tracked, and the course follows from the seed.
 
         Args:
-            search: Function from an Optuna trial to any unfitted scikit-learn-compatible estimator.
+            search: Function from an Optuna trial to any unfitted scikit-learn-compatible estimator; or, on a
+                target that has Spark, to one that trains there (`pyspark.ml` and its like).
             snapshot: Rows to learn from; its test rows stay sealed.
             trials: How many there shall be in all; those of an earlier, stopped run count.
             cv: Number of folds.
@@ -193,14 +200,16 @@ class ModelProject:
             StudyError: `search`, or every estimator of a batch, failed.
         """
         check_numbers(trials=trials, cv=cv, workers=workers)
-        material = gather(self._problem, snapshot, cv=cv, seed=seed)
+        drawn = sampler or default_sampler
+        in_spark = snapshot.engine.fetch_bytes is not None and asks_for_spark(search, drawn)
+        material = gather(self._problem, snapshot, cv=cv, seed=seed, in_spark=in_spark)
         state = git_state(Path.cwd())
         searcher = Searcher(
             search=search,
             setting=material.setting,
             rows=material.rows,
             folds=material.folds,
-            sampler=sampler or default_sampler,
+            sampler=drawn,
             pruner=pruner or default_pruner(),
         )
         return run_study(

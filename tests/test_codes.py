@@ -27,10 +27,11 @@ FAMILIES = {
 CODE = re.compile(rf"({'|'.join(FAMILIES.values())})\d{{3}}")
 PACKAGE = Path(mlkit.__file__).parent
 GENERAL = frozenset({
-    "CFG001", "CFG004", "CFG005", "CFG006", "CFG009", "CFG013", "CFG021", "CFG025", "CLI001", "CLI021",
-    "DAT001", "DAT010", "DAT011", "DAT016", "DAT018", "DAT021", "DAT024", "DAT025", "DAT027", "DAT028",
-    "DAT030", "DAT032", "DAT034", "DAT041", "DAT044", "DAT045", "DAT046", "DAT049", "DAT050", "NAM002",
-    "NAM003", "NAM006", "NAM010", "RUN016", "SEC003", "SEC004", "STO010", "STO021", "STO023", "STO050",
+    "CFG001", "CFG004", "CFG005", "CFG006", "CFG009", "CFG013", "CFG021", "CFG025", "CFG031", "CLI001",
+    "CLI021", "DAT001", "DAT010", "DAT011", "DAT016", "DAT018", "DAT021", "DAT024", "DAT025", "DAT027",
+    "DAT028", "DAT030", "DAT032", "DAT034", "DAT041", "DAT044", "DAT045", "DAT046", "DAT049", "DAT050",
+    "NAM002", "NAM003", "NAM006", "NAM010", "RUN016", "SEC003", "SEC004", "STO010", "STO021", "STO023",
+    "STO050",
 })  # fmt: skip
 """Codes that several rooms raise, with one meaning."""
 

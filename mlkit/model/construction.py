@@ -22,7 +22,8 @@ from mlkit.model.parameters import (
     signature_of,
     unknown,
 )
-from mlkit.model.references import import_function, import_model
+from mlkit.model.references import import_function, import_model, is_spark_model
+from mlkit.model.spark_estimator import check_parameters, construct_spark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -173,9 +174,13 @@ def _decode_model(values: dict[str, Any], path: str, trusted: Collection[str]) -
     if type(params) is not dict:
         raise _wrong(f"{path}.params", "parameters by name", params)
     kind = import_model(class_reference(name), path=path, trusted=trusted)
-    check_names(params, kind, path=f"{path}.params")
-    _check_required(params, kind, f"{path}.params")
-    built = _constructed(kind, _decode_dict(params, f"{path}.params", trusted), f"{path}.params")
+    where = f"{path}.params"
+    if is_spark_model(kind):
+        check_parameters(params, kind, path=where)
+        return construct_spark(kind, _decode_dict(params, where, trusted), path=where)
+    check_names(params, kind, path=where)
+    _check_required(params, kind, where)
+    built = _constructed(kind, _decode_dict(params, where, trusted), where)
     return built if output is None else _with_output(built, output, f"{path}.output")
 
 

@@ -8,6 +8,7 @@ stands in `mlkit.model.parameters`.
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,13 @@ from sklearn.model_selection import KFold
 from sklearn.preprocessing import TargetEncoder
 
 from mlkit.errors import ConfigError
-from mlkit.model.construction import decode, names_in
-from mlkit.model.parameters import arguments_of, encode_model, signature_of, text_of
-from mlkit.model.references import is_model, vet
+from mlkit.model.construction import class_reference, decode, names_in
+from mlkit.model.parameters import arguments_of, encode_model, signature_of, text_of, unknown
+from mlkit.model.references import import_model, is_model, is_spark_model, vet
+from mlkit.model.spark_estimator import check_parameters, describe_spark, seeded_spark, trains_on_spark
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 _ROOT = "model"
 # In this order: catboost knows the first two for one thing.
@@ -45,6 +47,8 @@ def describe(estimator: object) -> dict[str, Any]:
     """
     _require_estimator(estimator)
     try:
+        if is_spark_model(type(estimator)):
+            return describe_spark(estimator, _ROOT)
         return encode_model(estimator, _ROOT)
     except RecursionError as exc:
         fix = "take the parameter that leads back out"
@@ -55,9 +59,53 @@ def _require_estimator(estimator: object) -> None:
     if isinstance(estimator, type):
         message = f"expected an estimator, found the class {estimator.__name__}"
         raise ConfigError("CFG009", message, path=_ROOT, fix=f"write {estimator.__name__}()")
-    if not hasattr(estimator, "get_params"):
+    if not _is_estimator(estimator):
         message = f"expected an estimator with get_params, found an object of type {type(estimator).__name__}"
         raise ConfigError("CFG009", message, path=_ROOT, fix="give a scikit-learn-compatible estimator")
+
+
+def _is_estimator(value: object) -> bool:
+    return hasattr(value, "get_params") or is_spark_model(type(value))
+
+
+def check(values: Mapping[str, Any], *, path: str = _ROOT, trusted: Collection[str] = ()) -> None:
+    """Refuse a description that `build` would refuse; of one that trains on Spark, what needs no session.
+
+    Raises:
+        MlkitError: As for `build`.
+    """
+    _vet(values, path, trusted)
+    if trains_on_spark(values):
+        _check_spark(values, path, trusted)
+    else:
+        build(values, path=path, trusted=trusted)
+
+
+def _vet(values: object, path: str, trusted: Collection[str]) -> None:
+    if not isinstance(values, dict) or "class" not in values:
+        message = f"expected {{class: ..., params: ...}}, found a value of type {type(values).__name__}"
+        raise ConfigError("CFG009", message, path=path, fix="write the class path under 'class'")
+    try:
+        for where, reference, is_class in names_in(values, path):
+            vet(reference, is_class=is_class, path=where, trusted=trusted)
+    except RecursionError as exc:
+        raise ConfigError("CFG009", "the values contain themselves", path=path, fix="write them out") from exc
+
+
+def _check_spark(values: object, path: str, trusted: Collection[str]) -> None:
+    inner: Iterable[tuple[object, str]] = ()
+    match values:
+        case {"class": str(name), **rest}:
+            params: Any = rest.pop("params", {})
+            for key in rest:
+                raise unknown("CFG006", "key", key, path=f"{path}.{key}", known=("class", "params"))
+            kind = import_model(class_reference(name), path=path, trusted=trusted)
+            check_parameters(params, kind, path=f"{path}.params")
+            inner = [(each, f"{path}.params.{key}") for key, each in params.items()]
+        case list():
+            inner = [(each, f"{path}[{index}]") for index, each in enumerate(values)]
+    for each, where in inner:
+        _check_spark(each, where, trusted)
 
 
 def build(values: Mapping[str, Any], *, path: str = _ROOT, trusted: Collection[str] = ()) -> Any:  # noqa: ANN401 - any estimator
@@ -73,16 +121,9 @@ def build(values: Mapping[str, Any], *, path: str = _ROOT, trusted: Collection[s
             (CFG021), or a name that leads to nothing (CFG022 to CFG025).
         SecurityError: A name that a config may not import, or that is no estimator or function (SEC004).
     """
-    if not isinstance(values, dict) or "class" not in values:
-        message = f"expected {{class: ..., params: ...}}, found a value of type {type(values).__name__}"
-        raise ConfigError("CFG009", message, path=path, fix="write the class path under 'class'")
-    try:
-        for where, reference, is_class in names_in(values, path):
-            vet(reference, is_class=is_class, path=where, trusted=trusted)
-        built = decode(values, path, trusted)
-    except RecursionError as exc:
-        raise ConfigError("CFG009", "the values contain themselves", path=path, fix="write them out") from exc
-    if not hasattr(built, "get_params"):
+    _vet(values, path, trusted)
+    built = decode(dict(values), path, trusted)
+    if not _is_estimator(built):
         message = f"expected an estimator, found {type(built).__name__}"
         raise ConfigError("CFG009", message, path=f"{path}.class", fix="name an estimator's class")
     return built
@@ -122,6 +163,8 @@ def seeded(estimator: Any, seed: int) -> Any:  # noqa: ANN401 - any estimator
         ConfigError: It is no estimator, or does not keep its arguments (CFG009).
     """
     _require_estimator(estimator)
+    if is_spark_model(type(estimator)):
+        return seeded_spark(estimator, _ROOT, functools.partial(_derived, seed))
     # What a clone shares with its original (a FrozenEstimator) is not ours to change.
     shared = {id(part) for _, part in _parts(estimator, _ROOT)}
     copied = _copied(estimator)
@@ -233,12 +276,14 @@ def _model_text(name: str, params: object) -> str:
 
 
 def _part_texts(values: object) -> list[str]:
-    """Texts of the parts if this is a list of ``(name, part, ...)``; empty otherwise."""
+    """Texts of the parts if this is a list of parts or of ``(name, part, ...)``; empty otherwise."""
     texts = []
     for value in values if isinstance(values, list) else ():
         match value:
             case {"tuple": [str(), part, *_]}:
                 texts.append(steps_text(part))
+            case {"class": str()}:
+                texts.append(steps_text(value))
             case _:
                 return []
     return texts

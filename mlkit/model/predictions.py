@@ -63,6 +63,11 @@ class Predictions:
             texts = [str(position) for position in range(len(texts))]
         return tuple(f"probability_{text}" for text in texts)
 
+    def only(self, rows: np.ndarray[Any, np.dtype[np.bool_]]) -> Predictions:
+        """Those of the rows that are marked, shape (n,)."""
+        probabilities = None if self.probabilities is None else self.probabilities[rows]
+        return Predictions(self.values[rows], probabilities, self.classes)
+
     def to_table(self) -> pa.Table:
         """Column `prediction` and, where there are probabilities, one column per class; n rows."""
         kind = pa.array(self.classes).type if self.classes else pa.from_numpy_dtype(self.values.dtype)

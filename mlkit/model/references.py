@@ -21,8 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 MODEL_LIBRARIES = frozenset(
-    {"catboost", "category_encoders", "feature_engine", "imblearn", "lightgbm", "skrub", "sklearn", "xgboost"}
+    {
+        *("catboost", "category_encoders", "feature_engine", "imblearn", "lightgbm", "skrub", "sklearn"),
+        *("pyspark", "synapse", "xgboost"),
+    }
 )
+SPARK = "pyspark.ml"
+# It runs text as SQL, which can call any Java.
+_REFUSED_OF_SPARK = frozenset({"SQLTransformer"})
 FUNCTION_MODULES = frozenset(
     {
         "imblearn.metrics",
@@ -60,11 +66,16 @@ _PLAIN_TYPES: dict[str, object] = {
 _UFUNC_MODULES = ("numpy", "scipy.special")
 
 
+def is_spark_model(kind: type) -> bool:
+    """Whether a class has the parameters of `pyspark.ml`, whoever wrote it."""
+    return all(callable(getattr(kind, name, None)) for name in ("extractParamMap", "hasParam", "copy"))
+
+
 def is_model(kind: type) -> bool:
     """Whether a class is an estimator, transformer, kernel (`get_params`) or splitter (`split`)."""
     if issubclass(kind, str | bytes | bytearray):  # their `split` is another one
         return False
-    methods = (getattr(kind, name, None) for name in ("get_params", "split"))
+    methods = (getattr(kind, name, None) for name in ("get_params", "split", "extractParamMap"))
     return kind is make_column_selector or any(map(callable, methods))
 
 
@@ -158,6 +169,8 @@ def _permitted(reference: str, *, is_class: bool, trusted: Collection[str]) -> b
     if parts[0] not in _LIBRARIES:
         # A pin vouches for the estimators of a distribution, not for every function in it.
         return is_user_module(module) or (is_class and parts[0] in trusted)
+    if is_class and parts[0] == "pyspark":
+        return f"{module}.".startswith(f"{SPARK}.") and name not in _REFUSED_OF_SPARK
     if is_class:
         return parts[0] in MODEL_LIBRARIES
     return module in FUNCTION_MODULES and not (parts[0] == "numpy" and name in _REFUSED_OF_NUMPY)

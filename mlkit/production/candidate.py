@@ -5,20 +5,24 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from mlkit.boundary import user_code
 from mlkit.console import say
+from mlkit.data.snapshot import scan_rows
 from mlkit.errors import IntegrityError
 from mlkit.failpoints import failpoint
 from mlkit.model.predictions import predict
+from mlkit.model.spark_training import fit_frame
 from mlkit.model.training import as_rows, deterministic, fit
 from mlkit.production.build import model_code
 from mlkit.production.registry import MANIFEST_TAG, MODEL_KEY
 from mlkit.tracking.models import save_model
 
 if TYPE_CHECKING:
-    from mlkit.model.training import Rows
+    import pandas as pd
+
+    from mlkit.data.parts import Parts
     from mlkit.production.build import Build
     from mlkit.production.stores import Stores
 
@@ -43,19 +47,24 @@ class Candidate:
     reused: bool
 
 
+class _Fitted(NamedTuple):
+    """A fitted estimator, a few rows as it sees them, and the numpy kind of what it predicts of them."""
+
+    estimator: object
+    example: pd.DataFrame
+    output: str
+
+
 def make_candidate(build: Build, stores: Stores, *, run_id: str) -> Candidate:
     """Train on the train rows and store the model, unless a finished model of the same key is there."""
     found = _stored(build, stores)
     if found is not None:
         return found
-    config = build.config
-    rows = as_rows(build.parts.train, config.contract, features=config.features, target=config.target)
-    with deterministic(config.seed):
-        estimator = fit(config.model, rows, seed=config.seed, trusted=config.environment.packages)
+    fitted = _fit_in_spark(build, stores) if build.config.serialization == "spark" else _fit_here(build)
     failpoint("train.fitted")
     with tempfile.TemporaryDirectory() as folder:
         where = Path(folder) / "model"
-        digest = _save(where, estimator, rows, build)
+        digest = _save(where, fitted, build)
         tags = {MODEL_KEY: build.model_key, MANIFEST_TAG: digest}
         model_id = stores.registry.log(where, experiment=stores.experiment, run_id=run_id, tags=tags)
     return _loaded(stores, model_id, digest, reused=False)
@@ -76,15 +85,32 @@ def _loaded(stores: Stores, model_id: str, digest: str, *, reused: bool) -> Cand
     return Candidate(estimator, model_id, digest, reused)
 
 
-def _save(folder: Path, estimator: object, rows: Rows, build: Build) -> str:
-    config = build.config
+def _fit_here(build: Build) -> _Fitted:
+    config, parts = build.config, cast("Parts", build.parts)
+    rows = as_rows(parts.train, config.contract, features=config.features, target=config.target)
+    with deterministic(config.seed):
+        estimator = fit(config.model, rows, seed=config.seed, trusted=config.environment.packages)
     example = rows.frame.head(_EXAMPLE_ROWS)
+    predictions = predict(estimator, example, task=config.task)
+    return _Fitted(estimator, example, predictions.values.dtype.kind)  # noqa: PD011 - an array already
+
+
+def _fit_in_spark(build: Build, stores: Stores) -> _Fitted:
+    """Learn from the published rows: `prepare` is not run again for each pass over them."""
+    config = build.config
+    rows = build.frame_rows(scan_rows(stores.engine, build.table("train"), config.contract))
+    model = fit_frame(config.model, rows, seed=config.seed, trusted=config.environment.packages)
+    return _Fitted(model, rows.example(config.contract, _EXAMPLE_ROWS), rows.answers(config.task))
+
+
+def _save(folder: Path, fitted: _Fitted, build: Build) -> str:
+    config = build.config
     return save_model(
         folder,
-        estimator,
+        fitted.estimator,
         serialization=config.serialization,
-        example=example,
-        output=predict(estimator, example, task=config.task).values.dtype.kind,
+        example=fitted.example,
+        output=fitted.output,
         requirements=config.environment.requirements,
         code=model_code(config),
         extra={CONFIG_FILE: config.to_yaml()},

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlkit.data.frame import to_frame, to_target
+from mlkit.data.parts_sql import FrameParts
+from mlkit.data.snapshot import scan_rows
 from mlkit.digest.fingerprint import lanes
 from mlkit.engines.base import TRAINING
 from mlkit.errors import MlkitError, StoreError
 from mlkit.model.evaluation import score
 from mlkit.model.gate import Scores, judge
-from mlkit.model.predictions import Predictions, predict
+from mlkit.model.predictions import predict
+from mlkit.model.spark_training import Answers, predict_frame
 from mlkit.production.champion import champion_predictions, unseen_rows
 from mlkit.production.decisions import Decision, plain
 from mlkit.production.ledger import now
@@ -21,9 +24,6 @@ from mlkit.production.report import StoredTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from mlkit.production.build import Build
     from mlkit.production.candidate import Candidate
@@ -48,15 +48,26 @@ def evaluate(build: Build, candidate: Candidate, stores: Stores, head: Entry | N
     Raises:
         StoreError: A store is away. Any other reason why the champion cannot be scored is the gate's.
     """
-    config, test = build.config, build.parts.test
+    answers = _answers(build, candidate, stores)
+    stored = _publish(build, stores, answers)
+    if head is None:
+        value = score(build.config.metric_spec, answers.labels, answers.predictions)
+        return Evaluation(Scores(candidate=value, rows=len(answers.labels), has_champion=False), stored)
+    return Evaluation(_compared(head, build, stores, answers), stored)
+
+
+def _answers(build: Build, candidate: Candidate, stores: Stores) -> Answers:
+    """What the candidate says of the test rows, in canonical order, wherever they are."""
+    config = build.config
+    columns = [*config.key, config.target]
+    if isinstance(build.parts, FrameParts):
+        rows = build.frame_rows(scan_rows(stores.engine, build.table("test"), config.contract))
+        return predict_frame(candidate.estimator, rows, task=config.task, columns=columns)
+    test = build.parts.test
     labels = to_target(test, config.contract, config.target)
     frame = to_frame(test, config.contract, config.features)
     predictions = predict(candidate.estimator, frame, task=config.task)
-    stored = _publish(build, stores, predictions)
-    if head is None:
-        value = score(config.metric_spec, labels, predictions)
-        return Evaluation(Scores(candidate=value, rows=len(labels), has_champion=False), stored)
-    return Evaluation(_compared(head, build, stores, labels, predictions), stored)
+    return Answers(lanes(test), labels, predictions, test.select(columns))
 
 
 def decide(
@@ -103,33 +114,31 @@ def decide(
     return Decision(build.run_key, head.model_id if head else "", verdict.outcome, plain(record), now())
 
 
-def _publish(build: Build, stores: Stores, predictions: Predictions) -> StoredTable:
+def _publish(build: Build, stores: Stores, answers: Answers) -> StoredTable:
     """`test_predictions`: one row per test row with its key, label and prediction.
 
     The model is named by its key, which follows from config and data, and not by MLflow's id, which is
     drawn: so the same model trained anywhere gives the very same table.
     """
-    test, config = build.parts.test, build.config
+    config, known = build.config, answers.columns
     names = config.key or ROW_COLUMNS
-    identity = [test.column(name) for name in config.key] or list(map(pa.array, lanes(test)))
-    made = predictions.to_table()
+    identity = [known.column(name) for name in config.key] or list(map(pa.array, answers.lanes))
+    made = answers.predictions.to_table()
     columns = {
         **dict(zip(names, identity, strict=True)),
-        "label": test.column(config.target),
+        "label": known.column(config.target),
         **{name: made.column(name) for name in made.column_names},
-        "model_key": pa.array([build.model_key] * test.num_rows, pa.string()),
+        "model_key": pa.array([build.model_key] * known.num_rows, pa.string()),
     }
     prefix = f"{config.name}__test_predictions"
     return StoredTable.of(stores.engine.publish(TRAINING, prefix, pa.table(columns).to_reader()))
 
 
-def _compared(
-    head: Entry, build: Build, stores: Stores, labels: NDArray[Any], predictions: Predictions
-) -> Scores:
+def _compared(head: Entry, build: Build, stores: Stores, answers: Answers) -> Scores:
     """Both scores on the test rows that the champion has not seen; if it has none, that is said."""
-    metric = build.config.metric_spec
+    metric, labels, predictions = build.config.metric_spec, answers.labels, answers.predictions
     try:
-        unseen = unseen_rows(head, build, stores)
+        unseen = unseen_rows(head, build, stores, answers.lanes)
         if not unseen.any():
             return Scores(
                 candidate=score(metric, labels, predictions),
@@ -146,7 +155,7 @@ def _compared(
         own = score(metric, labels, predictions)
         return Scores(candidate=own, rows=len(labels), has_champion=True, champion_error=_sentence(exc))
     return Scores(
-        candidate=score(metric, labels[unseen], _only(predictions, unseen)),
+        candidate=score(metric, labels[unseen], predictions.only(unseen)),
         champion=champion_score,
         rows=int(unseen.sum()),
         excluded=int((~unseen).sum()),
@@ -157,8 +166,3 @@ def _compared(
 def _sentence(error: MlkitError) -> str:
     place = f"{error.path}: " if error.path else ""
     return f"{place}{error.message}{f'; {error.fix}' if error.fix else ''} [{error.code}]"
-
-
-def _only(predictions: Predictions, rows: NDArray[np.bool_]) -> Predictions:
-    probabilities = None if predictions.probabilities is None else predictions.probabilities[rows]
-    return Predictions(predictions.values[rows], probabilities, predictions.classes)

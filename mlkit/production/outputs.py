@@ -11,8 +11,7 @@ from mlkit.workspace import table_name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import pyarrow as pa
-
+    from mlkit.engines.base import Frame
     from mlkit.production.stores import Stores
 
 TABLES = ("train", "test", "predictions")
@@ -40,8 +39,8 @@ def verify_outputs(
             raise _lost("a table of this version holds other rows than recorded", recorded["table"])
 
 
-def read_output(stores: Stores, table: str) -> pa.RecordBatchReader:
-    """Rows of a table of an earlier run.
+def read_output(stores: Stores, table: str) -> Frame:
+    """Rows of a table of an earlier run, where they are.
 
     Raises:
         IntegrityError: It is gone.
@@ -49,7 +48,7 @@ def read_output(stores: Stores, table: str) -> pa.RecordBatchReader:
     name = table_name(table)
     if stores.engine.describe(name) is None:
         raise _lost("a table of this version is gone", table)
-    return stores.engine.read(name)
+    return stores.engine.scan(name)
 
 
 def _lost(message: str, table: str) -> IntegrityError:

@@ -90,8 +90,8 @@ def make_plan(build: Build, head: Entry | None, settled: Decision | None) -> Pla
         model=build.config.name,
         run_key=build.run_key,
         champion=head.to_version if head else None,
-        train_rows=build.parts.train.num_rows,
-        test_rows=build.parts.test.num_rows,
+        train_rows=build.rows[0],
+        test_rows=build.rows[1],
         settled=settled,
     )
 

@@ -9,11 +9,15 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from mlkit.data.parts import study_folds
-from mlkit.model.training import as_rows, deterministic, evaluate_fold, held_out_fingerprint
+from mlkit.data.parts_sql import FrameParts, study_frame_folds
+from mlkit.model.folds import evaluate_folds, predictions_fingerprint
 from mlkit.production.build import build
 
 if TYPE_CHECKING:
+    from mlkit.data.split import Folds
+    from mlkit.data.split_sql import FrameFolds
     from mlkit.frozen import FrozenConfig
+    from mlkit.production.build import Build
     from mlkit.production.stores import Stores
 
 
@@ -31,29 +35,31 @@ def rehearse(config: FrozenConfig, stores: Stores, *, cv: int) -> dict[str, Any]
     """
     made = build(config, stores.engine)
     train, test = made.fingerprints
-    parts = made.parts
-    folds = study_folds(parts, cv, split=config.split, key=config.key, target=config.target, seed=config.seed)
-    rows = as_rows(parts.train, config.contract, features=config.features, target=config.target)
-    with deterministic(config.seed):
-        results = [
-            evaluate_fold(
-                config.model,
-                rows,
-                fold,
-                metric=config.metric_spec,
-                task=config.task,
-                seed=config.seed,
-                trusted=config.environment.packages,
-            )
-            for fold in folds.pairs()
-        ]
+    folds = _folds(made, cv)
+    results = evaluate_folds(
+        config.model,
+        made.train_rows(),
+        folds,
+        metric=config.metric_spec,
+        task=config.task,
+        seed=config.seed,
+        trusted=config.environment.packages,
+    )
     scores = [result.score for result in results]
     return {
         "train": train,
         "test": test,
-        "train_rows": parts.train.num_rows,
-        "test_rows": parts.test.num_rows,
+        "train_rows": made.rows[0],
+        "test_rows": made.rows[1],
         "scores": scores,
         "score": math.fsum(scores) / len(scores),
-        "predictions": held_out_fingerprint(folds, results),
+        "predictions": predictions_fingerprint(folds, results),
     }
+
+
+def _folds(made: Build, cv: int) -> Folds | FrameFolds:
+    config = made.config
+    rule: dict[str, Any] = {"split": config.split, "key": config.key, "target": config.target}
+    if isinstance(made.parts, FrameParts):
+        return study_frame_folds(made.parts, cv, **rule, seed=config.seed)
+    return study_folds(made.parts, cv, **rule, seed=config.seed)

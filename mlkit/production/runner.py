@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from mlkit.console import say
 from mlkit.engines.base import TRAINING
 from mlkit.failpoints import failpoint
@@ -176,8 +178,9 @@ class _Deployment:
         tables = {}
         with self.clock.step("snapshot") as said:
             for part, rows in (("train", parts.train), ("test", parts.test)):
+                given = rows.to_reader() if isinstance(rows, pa.Table) else rows
                 published = self.stores.engine.publish(
-                    TRAINING, f"{config.name}__{part}", rows.to_reader(), properties=properties
+                    TRAINING, f"{config.name}__{part}", given, properties=properties
                 )
                 tables[part] = StoredTable.of(published)
                 said.append(f"{part} {published.rows:,} rows")

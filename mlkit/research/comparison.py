@@ -13,22 +13,30 @@ import pandas as pd
 from mlkit.console import progress, say
 from mlkit.data.frame import to_frame, to_target
 from mlkit.data.parts import cut_rows
+from mlkit.data.parts_sql import cut_frame
+from mlkit.data.snapshot import scan_rows
 from mlkit.errors import UsageError
 from mlkit.model.estimator import describe, packages_of, steps_text
 from mlkit.model.evaluation import score
+from mlkit.model.folds import evaluate_folds
 from mlkit.model.predictions import predict
-from mlkit.model.training import as_rows, deterministic, evaluate_fold, fit
+from mlkit.model.spark_estimator import trains_on_spark
+from mlkit.model.spark_training import as_frame_rows, fit_frame, predict_frame
+from mlkit.model.training import as_rows, deterministic, fit
 from mlkit.research.exploration import gather
 from mlkit.research.study.trials import LOOKS_TAG, looks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from mlkit.data.snapshot import Snapshot
     from mlkit.data.split import Split
+    from mlkit.model.predictions import Predictions
     from mlkit.model.training import FoldResult
     from mlkit.research.exploration import Material, Problem
-    from mlkit.research.study.trials import Study, Trial
+    from mlkit.research.study.trials import Study, StudySetting, Trial
     from mlkit.tracking.runs import Tracking
 
 
@@ -156,7 +164,8 @@ def try_splits(
     rows: list[dict[str, Any]] = []
     with progress(f"{len(splits)} splits", len(splits)) as advance:
         for split in splits:
-            material = gather(dataclasses.replace(problem, split=split), snapshot, cv=cv, seed=seed)
+            own = dataclasses.replace(problem, split=split)
+            material = gather(own, snapshot, cv=cv, seed=seed, in_spark=trains_on_spark(model))
             scores = [result.score for result in _results(model, material)]
             rows.append(
                 {
@@ -174,18 +183,17 @@ def try_splits(
     return Comparison(f"{steps_text(model)} by {problem.metric}, {cv} folds", tuple(rows), advice)
 
 
-def _results(model: Mapping[str, Any], material: Material) -> Iterator[FoldResult]:
+def _results(model: Mapping[str, Any], material: Material) -> list[FoldResult]:
     setting = material.setting
-    for fold in material.folds.pairs():
-        yield evaluate_fold(
-            model,
-            material.rows,
-            fold,
-            metric=setting.metric,
-            task=setting.task,
-            seed=setting.seed,
-            trusted=packages_of(model),
-        )
+    return evaluate_folds(
+        model,
+        material.rows,
+        material.folds,
+        metric=setting.metric,
+        task=setting.task,
+        seed=setting.seed,
+        trusted=packages_of(model),
+    )
 
 
 def look_at_test(trial: Trial, tracking: Tracking) -> TestLook:
@@ -198,17 +206,39 @@ def look_at_test(trial: Trial, tracking: Tracking) -> TestLook:
     if setting is None or trial.score is None:
         message = f"trial {trial.number} is {trial.state}"
         raise UsageError("CLI022", message, path="trial", fix="evaluate study.best")
+    labels, predictions = (_test_in_spark if trains_on_spark(trial.model) else _test_here)(trial, setting)
+    value = score(setting.metric, labels, predictions)
+    count = looks(tracking.run(trial.study_run_id)) + 1
+    tracking.log(trial.study_run_id, tags={LOOKS_TAG: str(count)})
+    say(f"look {count} at the sealed test rows of this study")
+    return TestLook(setting.metric.name, value, trial.score, len(labels), count)
+
+
+def _test_here(trial: Trial, setting: StudySetting) -> tuple[NDArray[Any], Predictions]:
+    """Labels of the test rows, and what the refitted trial predicts."""
     contract = setting.snapshot.contract
     parts = cut_rows(setting.snapshot.to_arrow(), setting.split, key=setting.key, target=setting.target)
     rows = as_rows(parts.train, contract, features=setting.features, target=setting.target)
     with deterministic(setting.seed):
         model = fit(trial.model, rows, seed=setting.seed, trusted=packages_of(trial.model))
         predictions = predict(model, to_frame(parts.test, contract, setting.features), task=setting.task)
-    value = score(setting.metric, to_target(parts.test, contract, setting.target), predictions)
-    count = looks(tracking.run(trial.study_run_id)) + 1
-    tracking.log(trial.study_run_id, tags={LOOKS_TAG: str(count)})
-    say(f"look {count} at the sealed test rows of this study")
-    return TestLook(setting.metric.name, value, trial.score, parts.test.num_rows, count)
+    return to_target(parts.test, contract, setting.target), predictions
+
+
+def _test_in_spark(trial: Trial, setting: StudySetting) -> tuple[NDArray[Any], Predictions]:
+    """The same where the rows are."""
+    snapshot, target = setting.snapshot, setting.target
+    frame = scan_rows(snapshot.engine, snapshot.table, snapshot.contract)
+    parts = cut_frame(frame, setting.split, key=setting.key, target=target)
+    train, test = (
+        as_frame_rows(
+            part, snapshot.contract, features=setting.features, target=target, rows=setting.train_rows
+        )
+        for part in (parts.train, parts.test)
+    )
+    model = fit_frame(trial.model, train, seed=setting.seed, trusted=packages_of(trial.model))
+    answers = predict_frame(model, test, task=setting.task)
+    return answers.labels, answers.predictions
 
 
 def _split_text(split: Split) -> str:

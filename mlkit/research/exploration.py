@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
@@ -13,12 +13,15 @@ from mlkit.console import say
 from mlkit.data.contract import Contract
 from mlkit.data.contract_sql import infer_frame
 from mlkit.data.parts import Parts, cut_rows, study_folds
-from mlkit.data.snapshot import Snapshot, contract_of, publish_rows
+from mlkit.data.parts_sql import cut_frame, study_frame_folds
+from mlkit.data.snapshot import Snapshot, contract_of, publish_rows, scan_rows
 from mlkit.data.source import Source, open_data, open_rows, open_source, prepare_rows
 from mlkit.data.stream import infer_contract
-from mlkit.digest.spark_frame import is_spark
+from mlkit.digest.spark_frame import is_spark, translated
+from mlkit.digest.sql import quoted
 from mlkit.errors import ConfigError, DataError
 from mlkit.model.evaluation import get_metric, infer_task
+from mlkit.model.spark_training import as_frame_rows, check_frame_source
 from mlkit.model.training import as_rows
 from mlkit.research.study.search import check_whole
 from mlkit.research.study.trials import StudySetting
@@ -29,12 +32,15 @@ if TYPE_CHECKING:
 
     from mlkit.data.source import FrameKind
     from mlkit.data.split import Folds, Split
+    from mlkit.data.split_sql import FrameFolds
     from mlkit.engines.base import Engine, Frame
     from mlkit.model.evaluation import Task
+    from mlkit.model.spark_training import FrameRows
     from mlkit.model.training import Rows
 
     Read = Callable[[], pa.Table | pa.RecordBatchReader | Frame]
 
+_LABELS = 1000  # a target with more different values holds no classes
 _NO_FEATURE = ("timestamp", "timestamp_utc", "date", "binary")
 
 
@@ -68,8 +74,8 @@ class Material:
     """What a study works on: its setting, the rows it may see, and their folds."""
 
     setting: StudySetting
-    rows: Rows
-    folds: Folds
+    rows: Rows | FrameRows
+    folds: Folds | FrameFolds
 
 
 def take_snapshot(
@@ -118,23 +124,28 @@ def look_at_split(problem: Problem, snapshot: Snapshot, split: Split | None) -> 
     return cut_rows(snapshot.to_arrow(), split or problem.split, key=problem.key, target=problem.target)
 
 
-def gather(problem: Problem, snapshot: Snapshot, *, cv: int, seed: int) -> Material:
+def gather(problem: Problem, snapshot: Snapshot, *, cv: int, seed: int, in_spark: bool = False) -> Material:
     """Everything a study needs of a snapshot; the test rows are counted and left behind.
+
+    Args:
+        problem: The project's.
+        snapshot: The rows.
+        cv: Number of folds.
+        seed: Seed of the study.
+        in_spark: Leave the rows in Spark, for estimators that train there.
 
     Raises:
         UsageError: A seed that no config could hold.
-        DataError: A feature that is not there, the target among the features, or an empty part or fold.
+        DataError: A feature that is not there, the target among the features, an empty part or fold, or
+            rows that are too many to come here (DAT070).
         ConfigError: The metric or the split does not fit the task.
     """
     check_whole("seed", seed, least=0, most=2**32 - 1)
     features = _features(snapshot.contract, problem)
-    parts = cut_rows(snapshot.to_arrow(), problem.split, key=problem.key, target=problem.target)
     if not problem.key and not problem.split.by and not problem.split.time:
         say("no key: rows are split by their whole content, so another column would reshuffle them")
-    task = problem.task or _inferred_task(parts.train, problem.target)
-    metric = get_metric(problem.metric, direction=problem.direction, task=task)
-    folds = study_folds(parts, cv, split=problem.split, key=problem.key, target=problem.target, seed=seed)
-    train, test = parts.fingerprints
+    found = (_cut_in_spark if in_spark else _cut_here)(problem, snapshot, features, cv, seed)
+    metric = get_metric(problem.metric, direction=problem.direction, task=found.task)
     setting = StudySetting(
         project=problem.name,
         snapshot=snapshot,
@@ -142,17 +153,56 @@ def gather(problem: Problem, snapshot: Snapshot, *, cv: int, seed: int) -> Mater
         key=problem.key,
         target=problem.target,
         features=features,
-        task=task,
+        task=found.task,
         metric=metric,
-        train=train,
-        test=test,
-        train_rows=parts.train.num_rows,
-        test_rows=parts.test.num_rows,
+        train=found.fingerprints[0],
+        test=found.fingerprints[1],
+        train_rows=found.counts[0],
+        test_rows=found.counts[1],
         cv=cv,
         seed=seed,
     )
+    return Material(setting, found.rows, found.folds)
+
+
+class _Cut(NamedTuple):
+    """A snapshot cut for a study: task, train rows and folds; fingerprints and counts of train and test."""
+
+    task: Task
+    rows: Rows | FrameRows
+    folds: Folds | FrameFolds
+    fingerprints: tuple[str, str]
+    counts: tuple[int, int]
+
+
+def _cut_here(problem: Problem, snapshot: Snapshot, features: tuple[str, ...], cv: int, seed: int) -> _Cut:
+    rule: dict[str, Any] = {"split": problem.split, "key": problem.key, "target": problem.target}
+    parts = cut_rows(snapshot.to_arrow(), **rule)
+    task = problem.task or _inferred_task(parts.train, problem.target)
     rows = as_rows(parts.train, snapshot.contract, features=features, target=problem.target)
-    return Material(setting, rows, folds)
+    folds = study_folds(parts, cv, **rule, seed=seed)
+    return _Cut(task, rows, folds, parts.fingerprints, (parts.train.num_rows, parts.test.num_rows))
+
+
+def _cut_in_spark(
+    problem: Problem, snapshot: Snapshot, features: tuple[str, ...], cv: int, seed: int
+) -> _Cut:
+    rule: dict[str, Any] = {"split": problem.split, "key": problem.key, "target": problem.target}
+    check_frame_source(snapshot.source, snapshot.engine)
+    parts = cut_frame(scan_rows(snapshot.engine, snapshot.table, snapshot.contract), **rule)
+    task = problem.task or _inferred_task(_some_labels(parts.train, problem.target), problem.target)
+    rows = as_frame_rows(
+        parts.train, snapshot.contract, features=features, target=problem.target, rows=parts.rows[0]
+    )
+    folds = study_frame_folds(parts, cv, **rule, seed=seed)
+    return _Cut(task, rows, folds, parts.fingerprints, parts.rows)
+
+
+def _some_labels(frame: Frame, target: str) -> pa.Table:
+    """Different labels of rows in Spark, enough of them to tell what they are."""
+    with translated("read the labels"):
+        labels: pa.Table = frame.selectExpr(quoted(target)).distinct().limit(_LABELS).toArrow()
+    return labels
 
 
 def _features(contract: Contract, problem: Problem) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from mlkit.digest.spark_frame import is_spark
 from mlkit.errors import ConfigError, DataError, UsageError
 from mlkit.frozen import Environment, FrozenConfig, provenance_path
 from mlkit.model.estimator import packages_of, references
+from mlkit.model.spark_estimator import trains_on_spark
 from mlkit.model.training import as_rows, deterministic, fit
 from mlkit.research.pins import pins_of
 from mlkit.research.study.trials import BEST_TAG, SERIALIZATION_TAG, looks
@@ -113,6 +114,8 @@ def _directed(gate: Gate, metric: Metric) -> Gate:
 
 def _serialization(trial: Trial, setting: StudySetting, study_run: RunRecord) -> Serialization:
     """The safest format that can hold the fitted model; the study knows it of its best trial."""
+    if trains_on_spark(trial.model):
+        return "spark"
     known = study_run.tags.get(SERIALIZATION_TAG)
     if known in ("skops", "cloudpickle") and study_run.tags.get(BEST_TAG) == str(trial.number):
         return "skops" if known == "skops" else "cloudpickle"

@@ -27,6 +27,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
 from mlkit.errors import ConfigError, IntegrityError, SecurityError
+from mlkit.tracking.spark_models import is_spark_folder, read_spark_model, write_spark_model
 from mlkit.tracking.store import translated
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow.types.schema import TensorSpec
 
-Serialization = Literal["skops", "cloudpickle"]
+Serialization = Literal["skops", "cloudpickle", "spark"]
 
 MANIFEST = "mlkit_manifest.json"
 CODE = "code"  # where MLflow puts what an estimator imports
@@ -82,7 +83,7 @@ def save_model(
     Args:
         folder: Where to write; must not exist.
         estimator: The fitted estimator.
-        serialization: Format of the estimator's file.
+        serialization: Format of the estimator's file; ``spark`` for what was fitted by Spark.
         example: A few input rows; also gives the signature.
         output: Numpy kind of the predictions: ``f``, ``i``, ``b`` or ``O``.
         requirements: Pinned requirements, never inferred.
@@ -97,20 +98,28 @@ def save_model(
         ConfigError: This MLflow, or skops itself, cannot write the estimator as skops.
         StoreError: The disk is full.
     """
-    arguments: dict[str, Any] = {"serialization_format": serialization}
-    if serialization == "skops":
-        arguments["skops_trusted_types"] = _packable_types(estimator)
+    signature = _signature(example, output)
     with translated("write a model"), warnings.catch_warnings(), _staged(code or {}) as paths:
         warnings.simplefilter("ignore")  # advice on pickle, which the config has settled
-        mlflow.sklearn.save_model(
-            estimator,
-            str(folder),
-            signature=_signature(example, output),
-            input_example=example,
-            pip_requirements=list(requirements),
-            code_paths=paths or None,
-            **arguments,
-        )
+        if serialization == "spark":
+            write_spark_model(
+                folder,
+                estimator,
+                signature=signature,
+                requirements=requirements,
+                code=paths,
+                code_folder=CODE,
+            )
+        else:
+            mlflow.sklearn.save_model(
+                estimator,
+                str(folder),
+                signature=signature,
+                input_example=example,
+                pip_requirements=list(requirements),
+                code_paths=paths or None,
+                **_format(estimator, serialization),
+            )
         for name, text in (extra or {}).items():
             (folder / name).write_text(text, encoding="utf-8")
         return _write_manifest(folder)
@@ -125,6 +134,9 @@ def load_model(folder: Path, *, manifest_digest: str) -> Any:  # noqa: ANN401 - 
         StoreError: The files cannot be read.
     """
     verify_manifest(folder, manifest_digest=manifest_digest)
+    if is_spark_folder(folder):
+        with carried_code(folder):
+            return read_spark_model(folder)
     with translated("read a model"):
         name = next(name for name in _FILES.values() if (folder / name).is_file())
         packed = (folder / name).read_bytes()
@@ -241,6 +253,13 @@ def _mlflow_type(column: pd.Series) -> str:
 
 def _mlflow_has_skops() -> bool:
     return "skops_trusted_types" in inspect.signature(mlflow.sklearn.save_model).parameters
+
+
+def _format(estimator: object, serialization: Serialization) -> dict[str, Any]:
+    """What MLflow's writer is told of the format."""
+    if serialization == "skops":
+        return {"serialization_format": "skops", "skops_trusted_types": _packable_types(estimator)}
+    return {"serialization_format": serialization}
 
 
 def _packable_types(estimator: object) -> list[str]:

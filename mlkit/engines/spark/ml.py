@@ -51,6 +51,17 @@ def save_model(model: Any) -> tuple[str, dict[str, bytes]]:  # noqa: ANN401 - a 
     return place, {_inside(path, place): bytes(content) for path, content in found}
 
 
+def make_active(frame: DataFrame) -> None:
+    """Make the session of a frame the one in which models are read and written from now on.
+
+    With Spark Connect these look for an active session, and that is the first that this thread has opened:
+    another target's perhaps, or one that has ended. There is no public way to say which.
+    """
+    active = getattr(type(frame.sparkSession), "_active_session", None)
+    if active is not None:
+        active.session = frame.sparkSession
+
+
 def load_model(files: Mapping[str, str], *places: str) -> Any:  # noqa: ANN401 - a model of Spark
     """Read a model from the first place that holds exactly some files.
 

@@ -23,11 +23,14 @@ from mlkit.code import code_digest, user_files
 from mlkit.console import progress, say
 from mlkit.errors import StudyError
 from mlkit.failpoints import failpoint
-from mlkit.model.estimator import describe, packages_of, references
-from mlkit.model.training import deterministic, held_out_fingerprint
+from mlkit.model.estimator import describe, packages_of, references, steps_text
+from mlkit.model.folds import predictions_fingerprint
+from mlkit.model.spark_estimator import trains_on_spark
+from mlkit.model.spark_training import FrameRows
+from mlkit.model.training import deterministic
 from mlkit.research.study.search import BATCH, digest_of, trial_seed
 from mlkit.research.study.trials import Trial
-from mlkit.research.study.workers import Job, open_pool
+from mlkit.research.study.workers import job_of, open_pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -63,7 +66,7 @@ def run_course(
     if known:
         say(f"resuming: {sum(number < trials for number in known)} of {trials} trials are known")
     setting = searcher.setting
-    job = Job(searcher.rows, setting.metric, setting.task, setting.seed)
+    job = job_of(searcher)
     ended: list[Trial] = []
     several = workers if workers == "spark" else min(workers, BATCH)
     opened = open_pool(job, several, snapshot=setting.snapshot)
@@ -164,9 +167,19 @@ class _Course:
             running.fail(exc.message)
             if isinstance(exc.__cause__, optuna.TrialPruned):
                 running.state, running.error = "pruned", ""
+        self._check_place(running.model)
         running.content = self._content(running)
         self._check_same(running, "content", running.content)
         return running
+
+    def _check_place(self, model: Mapping[str, Any]) -> None:
+        """Refuse an estimator that cannot train where the rows of this study are."""
+        rows_in_spark = isinstance(self._searcher.rows, FrameRows)
+        if model and trains_on_spark(model) != rows_in_spark:
+            here = "in Spark" if rows_in_spark else "in this process"
+            message = f"the rows of this study are {here}, and {steps_text(model)} does not train there"
+            fix = "estimators of Spark need a target that has Spark, and a study of their own"
+            raise StudyError("RUN024", message, path="search", fix=fix)
 
     def _content(self, running: _Running) -> str:
         """Digest of what is evaluated: parameters, estimator, and the code behind it."""
@@ -203,7 +216,7 @@ class _Course:
         self._check_same(running, "state", state)
         complete, known = state == "complete", running.known
         evaluated = complete and not known
-        predictions = held_out_fingerprint(self._searcher.folds, running.results) if evaluated else ""
+        predictions = predictions_fingerprint(self._searcher.folds, running.results) if evaluated else ""
         return Trial(
             number=running.native.number,
             state=state,

@@ -12,6 +12,7 @@ from mlkit.code import third_party, user_files
 from mlkit.model.estimator import packages_of, references
 from mlkit.model.importance import feature_importances
 from mlkit.model.predictions import predict
+from mlkit.model.spark_training import FrameRows, fit_frame
 from mlkit.model.training import deterministic, fit
 from mlkit.research.pins import pins_of
 from mlkit.research.study.course import run_course
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import optuna
+    import pandas as pd
 
     from mlkit.research.study.search import Searcher, WorkerCount
     from mlkit.research.study.trials import Trial
+    from mlkit.tracking.models import Serialization
     from mlkit.tracking.runs import Status, Tracking
 
     Importances = Mapping[str, Mapping[str, float]]
@@ -107,11 +110,7 @@ def _study(
 def _finish(study: Study, native: optuna.Study, searcher: Searcher, tracking: Tracking) -> None:
     """Log what belongs to the study as a whole; the tag that says so comes last."""
     setting, best = study.setting, study.best
-    with deterministic(setting.seed):
-        model = fit(best.model, searcher.rows, seed=setting.seed, trusted=packages_of(best.model))
-        importances = feature_importances(
-            model, searcher.rows, task=setting.task, metric=setting.metric, seed=setting.seed
-        )
+    model, importances = _refitted(best, searcher)
     kept = _keep_model(model, best, searcher, tracking)
     tracking.document(study.run_id, "study.json", study.to_dict())
     tracking.document(study.run_id, "importances.json", _finite(importances))
@@ -136,11 +135,33 @@ def _finish(study: Study, native: optuna.Study, searcher: Searcher, tracking: Tr
     )
 
 
+def _refitted(best: Trial, searcher: Searcher) -> tuple[object, Importances]:
+    """The best model, fitted on all rows of the study, and what it leans on (not asked of one in Spark)."""
+    setting, rows, trusted = searcher.setting, searcher.rows, packages_of(best.model)
+    if isinstance(rows, FrameRows):
+        return fit_frame(best.model, rows, seed=setting.seed, trusted=trusted), {}
+    with deterministic(setting.seed):
+        model = fit(best.model, rows, seed=setting.seed, trusted=trusted)
+        importances = feature_importances(
+            model, rows, task=setting.task, metric=setting.metric, seed=setting.seed
+        )
+    return model, importances
+
+
+def _example(model: object, searcher: Searcher) -> tuple[pd.DataFrame, str, Serialization]:
+    """A few rows, the numpy kind of what is predicted of them, and the format of the model's file."""
+    rows, setting = searcher.rows, searcher.setting
+    if isinstance(rows, FrameRows):
+        return rows.example(setting.snapshot.contract, _EXAMPLE_ROWS), rows.answers(setting.task), "spark"
+    example = rows.frame.head(_EXAMPLE_ROWS)
+    kind = predict(model, example, task=setting.task).values.dtype.kind  # noqa: PD011 - an array already
+    return example, kind, choose_serialization(model)
+
+
 def _keep_model(model: object, best: Trial, searcher: Searcher, tracking: Tracking) -> dict[str, str]:
     """Store the refitted best model with the trial it belongs to; gives the tags of what was stored."""
     code = user_files(references(best.model))
-    example = searcher.rows.frame.head(_EXAMPLE_ROWS)
-    serialization = choose_serialization(model)
+    example, output, serialization = _example(model, searcher)
     with tempfile.TemporaryDirectory() as folder:
         where = Path(folder) / MODEL
         manifest = save_model(
@@ -148,7 +169,7 @@ def _keep_model(model: object, best: Trial, searcher: Searcher, tracking: Tracki
             model,
             serialization=serialization,
             example=example,
-            output=predict(model, example, task=searcher.setting.task).values.dtype.kind,
+            output=output,
             requirements=pins_of([*packages_of(best.model), *third_party(code)]),
             code=code,
         )

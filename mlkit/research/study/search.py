@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import optuna
 
-from mlkit.errors import UsageError
+from mlkit.boundary import user_code
+from mlkit.errors import StudyError, UsageError
+from mlkit.model.references import is_spark_model
+from mlkit.model.training import deterministic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType
 
     from mlkit.data.split import Folds
+    from mlkit.data.split_sql import FrameFolds
+    from mlkit.model.spark_training import FrameRows
     from mlkit.model.training import Rows
     from mlkit.research.study.trials import StudySetting
 
@@ -40,7 +45,7 @@ class Searcher:
     Attributes:
         search: The user's function from trial to unfitted estimator.
         setting: Data, metric and seed.
-        rows: The rows a study may see.
+        rows: The rows a study may see, here or in Spark.
         folds: Their folds.
         sampler: Gives Optuna's sampler for a seed; called once per trial.
         pruner: Optuna's pruner; a study works on a copy of it.
@@ -48,8 +53,8 @@ class Searcher:
 
     search: Search
     setting: StudySetting
-    rows: Rows
-    folds: Folds
+    rows: Rows | FrameRows
+    folds: Folds | FrameFolds
     sampler: SamplerFactory
     pruner: optuna.pruners.BasePruner
 
@@ -83,6 +88,24 @@ def default_sampler(seed: int) -> optuna.samplers.BaseSampler:
 def default_pruner() -> optuna.pruners.BasePruner:
     """Stops a trial with no fold so far as good as the median of the complete trials on the latest fold."""
     return optuna.pruners.MedianPruner(n_startup_trials=5)
+
+
+def asks_for_spark(search: Search, sampler: SamplerFactory) -> bool:
+    """Whether a search gives estimators that train on Spark, told by a trial that is thrown away.
+
+    One that fails tells nothing; the study will say why.
+    """
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study(sampler=sampler(trial_seed(0, 0)))
+    finally:
+        optuna.logging.set_verbosity(level)
+    try:
+        with user_code("search"), deterministic(0):
+            return is_spark_model(type(search(study.ask())))
+    except StudyError:
+        return False
 
 
 def trial_seed(seed: int, number: int) -> int:

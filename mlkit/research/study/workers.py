@@ -28,6 +28,7 @@ from mlkit.console import say
 from mlkit.digest.spark_frame import is_spark
 from mlkit.errors import ConfigError, MlkitError, StudyError, UsageError
 from mlkit.model.estimator import build, packages_of, references
+from mlkit.model.spark_training import FrameRows, evaluate_frame_fold
 from mlkit.model.training import deterministic, evaluate_fold, native_threads
 from mlkit.tracking.models import CODE, carried_code
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from mlkit.data.snapshot import Snapshot
     from mlkit.model.evaluation import Metric, Task
     from mlkit.model.training import FoldResult, Rows
-    from mlkit.research.study.search import WorkerCount
+    from mlkit.research.study.search import Searcher, WorkerCount
 
     Model = Mapping[str, Any]
     Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
@@ -88,18 +89,66 @@ class Job:
         return int(self.rows.frame.memory_usage().sum()) + self.rows.target.nbytes
 
 
+@dataclasses.dataclass(frozen=True)
+class SparkJob:
+    """The same where estimators train on Spark: folds are evaluated one after the other.
+
+    Attributes:
+        rows: What the study may see, in Spark.
+        metric: How predictions are scored.
+        task: Kind of prediction.
+        seed: Seed of the study.
+    """
+
+    rows: FrameRows
+    metric: Metric
+    task: Task
+    seed: int
+
+    def evaluate(self, models: Sequence[Model], fold: tuple[str, str]) -> list[Outcome]:
+        """Outcomes in the order of the models.
+
+        Raises:
+            StoreError: Spark is away.
+        """
+        return [self._evaluated(model, fold) for model in models]
+
+    def _evaluated(self, model: Model, fold: tuple[str, str]) -> Outcome:
+        try:
+            result = evaluate_frame_fold(
+                model,
+                self.rows,
+                fold,
+                metric=self.metric,
+                task=self.task,
+                seed=self.seed,
+                trusted=packages_of(model),
+            )
+        except (StudyError, ConfigError) as exc:
+            return None, exc.message
+        return result, ""
+
+
 class Pool(Protocol):
     """What evaluates one fold of several models."""
 
-    def evaluate(self, models: Sequence[Model], fold: Fold) -> list[Outcome]:
+    def evaluate(self, models: Sequence[Model], fold: Any) -> list[Outcome]:  # noqa: ANN401 - positions, or SQL
         """Outcomes in the order of the models, whatever the number of workers."""
         ...
 
 
+def job_of(searcher: Searcher) -> Job | SparkJob:
+    """What all evaluations of a search share."""
+    setting, rows = searcher.setting, searcher.rows
+    if isinstance(rows, FrameRows):
+        return SparkJob(rows, setting.metric, setting.task, setting.seed)
+    return Job(rows, setting.metric, setting.task, setting.seed)
+
+
 def open_pool(
-    job: Job, workers: WorkerCount, *, snapshot: Snapshot
+    job: Job | SparkJob, workers: WorkerCount, *, snapshot: Snapshot
 ) -> contextlib.AbstractContextManager[Pool]:
-    """The workers of a study.
+    """The workers of a study; where estimators train on Spark, that is parallel enough.
 
     Args:
         job: What all evaluations share.
@@ -109,6 +158,8 @@ def open_pool(
     Raises:
         UsageError: Executors are asked for, and the snapshot lies elsewhere (CLI045).
     """
+    if isinstance(job, SparkJob):
+        return contextlib.nullcontext(job)
     if workers != "spark":
         return Workers(job, workers)
     frame = snapshot.engine.scan(snapshot.table)
