@@ -22,7 +22,8 @@ LOWEST := .venv-lowest/bin
 DATABRICKS := .venv-databricks/bin
 WORKERS ?= 2
 # Suites that hold for every client of Spark, and those of databricks-connect; the longest first.
-ON_DATABRICKS := tests/test_journey_spark.py tests/databricks tests/digest/test_spark.py tests/engines/test_spark.py
+ON_DATABRICKS := tests/test_journey_spark.py tests/databricks tests/digest/test_spark.py tests/engines/test_spark.py \
+	tests/data/test_contract_sql.py tests/data/test_split_sql.py tests/data/test_spark_source.py
 PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 
 .PHONY: help demo setup test check format docs lowest databricks bench pins clean
