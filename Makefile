@@ -37,7 +37,7 @@ demo: .venv/demo.stamp ## the whole life cycle on real data, in a minute
 setup: .venv/dev.stamp ## the environment for development, in .venv
 
 test: .venv/dev.stamp ## all tests, newest versions (ARGS='-k name' for some of them)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 check: .venv/dev.stamp ## style, types, import contracts, budgets, documentation
 	$(BIN)/ruff check .

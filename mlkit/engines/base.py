@@ -12,6 +12,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
@@ -20,6 +21,8 @@ FEATURES = "features"
 TRAINING = "training"
 MONITORING = "monitoring"
 SCHEMAS = (FEATURES, TRAINING, MONITORING)
+EVENT_TIME = "event_time"
+"""The column of a log by whose instants it is read and trimmed, unless another one is named."""
 
 Frame: TypeAlias = Any
 """Rows in an engine's own form, nothing of them read yet: a Spark dataframe, or an Arrow stream."""
@@ -73,6 +76,51 @@ class Published:
     created: bool
 
 
+@dataclasses.dataclass(frozen=True)
+class Leftover:
+    """Something that a writer began and never finished; no reader ever sees it.
+
+    Attributes:
+        schema: One of `mlkit.engines.base.SCHEMAS`.
+        name: What the store calls it.
+        made_at: When it was last written to, by the clock of the store; None where that is not known.
+        size: Its bytes; None where the store does not tell.
+    """
+
+    schema: str
+    name: str
+    made_at: dt.datetime | None
+    size: int | None
+
+    def __str__(self) -> str:
+        """``schema/name``."""
+        return f"{self.schema}/{self.name}"
+
+
+class Upkeep(Protocol):
+    """What an engine tells of its store; ages by its own clock, so that no two clocks are compared."""
+
+    def now(self) -> dt.datetime:
+        """The time by the clock of the store, with its zone."""
+        ...
+
+    def made_at(self, table: TableName) -> dt.datetime | None:
+        """When a table was made, or published again where the store notes that; None where nobody knows.
+
+        Raises:
+            StoreError: There is no such table.
+        """
+        ...
+
+    def leftovers(self) -> list[Leftover]:
+        """What killed writers, and those who still write, have in the store beside its tables."""
+        ...
+
+    def remove(self, leftover: Leftover) -> None:
+        """Remove one of these; fine if it is gone already."""
+        ...
+
+
 class Engine(Protocol):
     """Where tables live. Every method is safe to call from several processes at once.
 
@@ -87,6 +135,11 @@ class Engine(Protocol):
     @property
     def fetch_bytes(self) -> int | None:
         """As above."""
+        ...
+
+    @property
+    def upkeep(self) -> Upkeep:
+        """What keeping the store tidy needs to know of it."""
         ...
 
     def publish(
@@ -184,6 +237,75 @@ class Engine(Protocol):
         Raises:
             StoreError: No such table or version.
         """
+        ...
+
+    def log(self, table: TableName, batches: Frame, *, batch: str) -> bool:
+        """Add rows to a log once and for ever per name of a batch; the first batch makes the log.
+
+        Exactly once, however many processes add the same batch, and whatever was killed before. Any
+        number may add batches of other names meanwhile; each takes its turn. Columns of a log are
+        nullable: a batch may bring new ones and leave out known ones. The rows stream.
+
+        Args:
+            table: The log, which is read by `scan_log`.
+            batches: The rows.
+            batch: What tells this batch from all others, such as the id of the run that made it.
+
+        Returns:
+            False if a batch of that name was there before; nothing was written.
+
+        Raises:
+            DataError: A column has another type than in the log (DAT080).
+        """
+        ...
+
+    def scan_log(
+        self,
+        table: TableName,
+        *,
+        column: str = EVENT_TIME,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Frame | None:
+        """The rows of a log with ``since <= column < until``, in the engine's own form, in no order.
+
+        What lies outside by its bounds, which are kept with the files, is not read. A row without an
+        instant is left out wherever a bound is given; a column that a batch did not have is missing
+        in its rows.
+
+        Args:
+            table: The log.
+            column: Instants in UTC.
+            since: First instant, with a time zone; None for no bound.
+            until: First instant that is left out.
+            columns: Only these.
+
+        Returns:
+            None if there is no such log.
+
+        Raises:
+            DataError: No such column (DAT045), it holds no instants in UTC, or a bound has no time zone
+                (DAT081).
+        """
+        ...
+
+    def trim_log(self, table: TableName, *, before: dt.datetime, column: str = EVENT_TIME) -> int:
+        """Remove the rows of a log whose instant is earlier, for good; gives how many.
+
+        The names of their batches stay taken. Space is freed when nobody can be reading it any more.
+        """
+        ...
+
+    def drop(self, table: TableName) -> None:
+        """Remove a table with all its versions or batches; fine if it is not there.
+
+        Whether anybody still needs it is for the caller to know.
+        """
+        ...
+
+    def size(self, table: TableName) -> int:
+        """Bytes that `drop` would free; 0 if there is no such table or the store does not say."""
         ...
 
     def describe(self, table: TableName) -> TableInfo | None:

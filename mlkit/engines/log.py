@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 FOLDER = "_delta_log"
 
 _COMMIT = re.compile(r"\d{20}\.json")
+_LAST = "_last_checkpoint"
 _CHANGED = "mlkit.properties"
 
 
@@ -26,12 +28,16 @@ def is_table(folder: Path) -> bool:
 def check_whole(folder: Path) -> None:
     """Refuse a log with a commit of no bytes: a power loss leaves it, and it would read as no change.
 
+    Commits that went into a checkpoint had been made durable before.
+
     Raises:
         IntegrityError: INT012.
     """
-    for entry in (folder / FOLDER).iterdir():
-        if _COMMIT.fullmatch(entry.name) and not entry.stat().st_size:
-            raise faults.damaged(folder.name, "an empty commit in its log")
+    known = f"{_checkpoint(folder):020}.json"
+    with os.scandir(folder / FOLDER) as entries:
+        for entry in entries:
+            if entry.name > known and _COMMIT.fullmatch(entry.name) and not entry.stat().st_size:
+                raise faults.damaged(folder.name, "an empty commit in its log")
 
 
 def record_of(properties: Mapping[str, str]) -> dict[str, str]:
@@ -60,6 +66,22 @@ def flush_commit(folder: Path, version: int) -> None:
             durable.flush(folder / action["add"]["path"])
     for path in (folder, _entry(folder, version), folder / FOLDER):
         durable.flush(path)
+
+
+def flush_checkpoint(folder: Path, version: int) -> None:
+    """Make a checkpoint durable: its files, then the one that names it."""
+    files = sorted((folder / FOLDER).glob(f"{version:020}.checkpoint*"))
+    for path in (*files, folder / FOLDER / _LAST, folder / FOLDER):
+        durable.flush(path)
+
+
+def _checkpoint(folder: Path) -> int:
+    """Version of the newest checkpoint; -1 where none is named."""
+    try:
+        named = json.loads((folder / FOLDER / _LAST).read_text(encoding="utf-8"))
+        return int(named["version"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # the log itself says the same
+        return -1
 
 
 def _actions(folder: Path, version: int) -> list[dict[str, Any]]:

@@ -18,7 +18,9 @@ MAX_LENGTH = 255  # of a file name on the usual file systems, and of a table in 
 
 _GRAMMAR = re.compile(r"[a-z][a-z0-9_]*")
 _PUBLISHED = re.compile(r".*__[0-9a-f]{32}")
-_PARTS = re.compile(r"mlkit_staging_.*|.*__v[0-9]{8}(__.*)?")  # of tables, in stores that have no folders
+_PARTS = re.compile(
+    r"mlkit_staging_.*|.*__(v[0-9]{8}|[bt][0-9a-f]{32})(__.*)?"
+)  # of tables, in stores that have no folders
 _PATH_MARKS = frozenset("/\\:.")
 
 

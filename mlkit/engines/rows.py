@@ -62,8 +62,15 @@ class Incoming:
         return False
 
 
-def stored_rows(files: Iterable[Path], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def stored_rows(
+    files: Iterable[Path], schema: pa.Schema, *, widened: bool = False
+) -> Iterator[pa.RecordBatch]:
     """Rows of Parquet files, cut to the columns of `schema` and in its types.
+
+    Args:
+        files: The files.
+        schema: The columns that are wanted.
+        widened: Columns came to the table later, which are missing in the rows of older files.
 
     Raises:
         IntegrityError: INT012, a file is missing or damaged.
@@ -73,7 +80,14 @@ def stored_rows(files: Iterable[Path], schema: pa.Schema) -> Iterator[pa.RecordB
     for file in files:
         with faults.reading(file), pq.ParquetFile(file) as parquet:
             for batch in parquet.iter_batches(batch_size=size, columns=schema.names):
-                yield columns.conform(batch, schema)
+                yield filled(batch, schema) if widened else columns.conform(batch, schema)
+
+
+def filled(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The columns of `schema`; those that the rows do not have are missing."""
+    for name in set(schema.names) - set(batch.schema.names):
+        batch = batch.append_column(name, pa.nulls(batch.num_rows, schema.field(name).type))
+    return columns.conform(batch, schema)
 
 
 def count_rows(file: Path) -> int:

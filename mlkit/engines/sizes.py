@@ -47,19 +47,21 @@ def size_of(frame: Frame) -> Size:
     return Size(int(rows), sum(int(part or 0) for part in found))
 
 
-def check_size(frame: Frame, *, most: int, what: str) -> None:
-    """Refuse a Spark dataframe that is more than may come to one process.
+def check_size(frame: Frame, *, most: int | None, what: str, further: int = 0) -> int:
+    """Refuse a Spark dataframe that is more than may come to one process; gives its number of rows.
 
     Args:
         frame: The rows.
-        most: Bytes that may come.
+        most: Bytes that may come; None for as many as there are.
         what: Whose rows these are, for the message.
+        further: Bytes of each row beside those of the frame.
 
     Raises:
         DataError: DAT070, with both sizes.
     """
-    size = size_of(frame)
-    if size.bytes > most:
+    rows, held = size_of(frame)
+    size = Size(rows, held + rows * further)
+    if most is not None and size.bytes > most:
         message = (
             f"expected at most {most / 1e9:.3g} GB for one process, "
             f"found {size.rows:,} rows of {size.bytes / 1e9:.3g} GB"
@@ -69,6 +71,7 @@ def check_size(frame: Frame, *, most: int, what: str) -> None:
             "trains on Spark"
         )
         raise DataError("DAT070", message, path=what, fix=fix)
+    return rows
 
 
 def fetch(frame: Frame, *, most: int | None, what: str) -> pa.Table:

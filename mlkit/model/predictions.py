@@ -93,9 +93,32 @@ def predict(estimator: Any, frame: pd.DataFrame, *, task: Task, rows: int = CHUN
             number of rows or another shape than one value per row and one probability per row and
             class (RUN040).
     """
+    with _one_job(estimator):
+        return predict_settled(estimator, frame, task=task, rows=rows)
+
+
+def use_one_thread(estimator: object) -> None:
+    """Let an estimator, and every estimator inside it, work in one thread from now on."""
+    for part in _parts(estimator):
+        if "n_jobs" in vars(part):
+            part.n_jobs = 1
+
+
+def predict_settled(
+    estimator: Any,  # noqa: ANN401 - as above
+    frame: pd.DataFrame,
+    *,
+    task: Task,
+    rows: int = CHUNK_ROWS,
+) -> Predictions:
+    """The same predictions, of an estimator on which `use_one_thread` was called; its parts are left alone.
+
+    Raises:
+        StudyError: As `predict`.
+    """
     classes = () if task == "regression" else _classes(estimator, task)
     probabilities = None
-    with _one_job(estimator), user_code(type(estimator).__name__, action="predict"):
+    with user_code(type(estimator).__name__, action="predict"):
         values = _one_per_row(_answers(estimator.predict, frame, (), rows), classes)
         if classes and hasattr(estimator, "predict_proba"):
             answers = _answers(estimator.predict_proba, frame, (len(classes),), rows)
@@ -123,7 +146,7 @@ def _answers(
     """The method's answer to each chunk, each of shape (rows of the chunk, *columns)."""
     answers = [np.empty((0, *columns))]
     for start in range(0, len(frame), rows):
-        chunk = frame.iloc[start : start + rows]
+        chunk = frame if len(frame) <= rows else frame.iloc[start : start + rows]
         answers.append(_shaped(np.asarray(method(chunk)), (len(chunk), *columns)))
     return answers[1:] or answers
 

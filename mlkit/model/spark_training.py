@@ -23,6 +23,7 @@ from mlkit.data.frame import to_frame
 from mlkit.digest.fingerprint import canonical_order, fingerprint
 from mlkit.digest.spark_frame import LANES, fields_of, translated
 from mlkit.digest.sql import lane, quoted
+from mlkit.engines.sizes import check_size
 from mlkit.engines.spark.faults import Kind, kind_of, of_spark
 from mlkit.engines.spark.faults import translated as explained
 from mlkit.engines.spark.ml import make_active
@@ -48,6 +49,8 @@ ROWS_PER_PARTITION = 250_000
 PREDICTION, PROBABILITY = "prediction", "probability"
 """What Spark's models call their answers unless they are told otherwise; here they may not be."""
 
+_ANSWER_BYTES = 48  # two lanes, a prediction, and the probabilities of two classes, with what is around them
+
 _NUMBERS = {"bool": np.bool_, "integer": np.int64, "float": np.float64, "decimal": np.float64}
 _TYPES: dict[type, type[Class]] = {np.bool_: bool, np.int64: int, np.float64: float}
 
@@ -62,6 +65,7 @@ class FrameRows:
         target: The label column.
         label: Numpy type of the labels.
         partitions: How many to lay the rows out in before a fit.
+        most: Bytes of answers that may come to this process; None for as many as there are.
     """
 
     frame: Frame = dataclasses.field(repr=False)
@@ -69,6 +73,7 @@ class FrameRows:
     target: str
     label: type
     partitions: int
+    most: int | None = None
 
     def take(self, condition: str) -> FrameRows:
         """The rows of which an SQL condition is true."""
@@ -110,7 +115,13 @@ class FrameFoldResult(FoldResult):
 
 
 def as_frame_rows(
-    frame: Frame, contract: Contract, *, features: Sequence[str], target: str, rows: int
+    frame: Frame,
+    contract: Contract,
+    *,
+    features: Sequence[str],
+    target: str,
+    rows: int,
+    most: int | None,
 ) -> FrameRows:
     """Rows of a Spark dataframe, in the types of their contract already, as an estimator sees them.
 
@@ -120,6 +131,7 @@ def as_frame_rows(
         features: Columns the estimator may use.
         target: The label column.
         rows: How many rows there are.
+        most: Bytes of answers that may come to this process; None for as many as there are.
 
     Raises:
         DataError: The labels are no numbers (DAT046).
@@ -130,7 +142,7 @@ def as_frame_rows(
         message = f"estimators of Spark learn numbers, found labels of type {contract.columns[target].dtype}"
         raise DataError("DAT046", message, path=target, fix="number the classes from 0 in prepare")
     partitions = max(1, -(-rows // ROWS_PER_PARTITION))
-    return FrameRows(frame, tuple(features), target, _NUMBERS[kind], partitions)
+    return FrameRows(frame, tuple(features), target, _NUMBERS[kind], partitions, most)
 
 
 def lanes_sql(fields: Sequence[Mapping[str, Any]], names: Sequence[str] = LANES) -> list[str]:
@@ -188,9 +200,11 @@ def predict_frame(model: Any, rows: FrameRows, *, task: Task, columns: Sequence[
         columns: Further columns to bring along, such as the key.
 
     Raises:
+        DataError: The answers are more than may come here (DAT070).
         StudyError: The model raised (RUN010), has no prediction, or leaves out rows (RUN040).
         StoreError: Spark is away.
     """
+    expected = _check_size(rows, columns)
     kept = [f"{quoted(name)} AS mlkit_column{place}" for place, name in enumerate((rows.target, *columns))]
     given = rows.frame.selectExpr(*map(quoted, rows.features), *kept, *lanes_sql(fields_of(rows.frame)))
     with _spark_code(type(model).__name__, "predict"):
@@ -198,7 +212,7 @@ def predict_frame(model: Any, rows: FrameRows, *, task: Task, columns: Sequence[
         found = [name for name in (PREDICTION, PROBABILITY) if name in answered.columns]
         names = [f"mlkit_column{place}" for place in range(len(kept))]
         table = answered.selectExpr(*LANES, *names, *found).toArrow()
-    _check_answers(found, table.num_rows, rows)
+    _check_answers(found, table.num_rows, expected)
     lanes = np.stack([table.column(name).to_numpy() for name in LANES])
     order = canonical_order(lanes)
     table = table.take(pa.array(order))
@@ -246,13 +260,17 @@ def frame_results_fingerprint(results: Sequence[FrameFoldResult]) -> str:
     return fingerprint(pa.concat_tables(tables, promote_options="default"))
 
 
-def _check_answers(found: Sequence[str], answers: int, rows: FrameRows) -> None:
+def _check_size(rows: FrameRows, columns: Sequence[str]) -> int:
+    """The number of rows, if what is said of them may come here: lanes, answer, label, and columns."""
+    kept = rows.frame.selectExpr(*map(quoted, (rows.target, *columns)))
+    return check_size(kept, most=rows.most, what="predictions", further=_ANSWER_BYTES)
+
+
+def _check_answers(found: Sequence[str], answers: int, expected: int) -> None:
     if PREDICTION not in found:
         message = f"the model gives no column {PREDICTION!r}"
         fix = "leave predictionCol at its default"
         raise StudyError("RUN040", message, path="model", fix=fix)
-    with translated("count rows"):
-        expected = rows.frame.count()
     if answers != expected:
         message = f"expected one prediction for each of {expected:,} rows, found {answers:,}"
         fix = "let no step leave out rows (handleInvalid='skip'); fill in what is missing in prepare"

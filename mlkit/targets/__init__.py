@@ -6,6 +6,7 @@ read strictly and holds no secret: credentials come from the profile or environm
 MLflow and Spark read by themselves.
 """
 
+from mlkit.targets.alert import LOOPBACK, Alert, check_address
 from mlkit.targets.bundle import BundleTarget
 from mlkit.targets.file import CONFIG, FILE, LOCAL, find_config, read_targets
 from mlkit.targets.spark import ServingTarget, SparkTarget
@@ -16,11 +17,14 @@ __all__ = [
     "DATABRICKS",
     "FILE",
     "LOCAL",
+    "LOOPBACK",
     "UNITY",
+    "Alert",
     "BundleTarget",
     "ServingTarget",
     "SparkTarget",
     "Target",
+    "check_address",
     "find_config",
     "read_targets",
 ]

@@ -42,7 +42,8 @@ class BundleTarget(Spec):
         cleanup_cron: Schedule of the cleanup job.
         timezone: Zone of the schedules.
         environment_version: Version of the serverless environment.
-        cluster: Settings of a job cluster (``node_type_id``, ...); without them jobs are serverless.
+        cluster: Settings of a job cluster (``spark_version``, ``node_type_id``, ...); without them jobs
+            are serverless.
         paused: Deploy the schedules paused.
     """
 

@@ -21,11 +21,13 @@ FILE = "mlkit.toml"
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _TOML_PLACE = re.compile(r" ?\(at (line (\d+), column \d+|end of document)\)")
 
+# Of a variable, or of a setting of Spark: those of Azure and S3 are parted by dots.
 _SECRET_KEY = re.compile(
-    r"(^|[_.-])(token|password|passwd|pwd|secret|pat|api[_-]?key|access[_-]?key|private[_-]?key|credentials?)([_.-]|$)",
+    r"(^|[_.-])(token|passwd|pwd|secret|pat|api[_-]?key|private[_-]?key|credentials?)([_.-]|$)"
+    r"|(access|account)[_.-]?key([_.-]|$)|passphrase|password|_pass$|\.sas\.",
     re.IGNORECASE,
 )
-_SECRET_URI = re.compile(r"://[^\s/?#\"']*@|[;?&](token|password|secret|key)=", re.IGNORECASE)
+_SECRET_URI = re.compile(r"://[^\s/?#\"']*@|[;?&][\w-]*(token|password|secret|key)=", re.IGNORECASE)
 _REFERENCE = re.compile(r"\{\{secrets/[^\s{}]+\}\}")  # Databricks fills it in on the cluster
 
 
@@ -70,7 +72,8 @@ def _target(name: str, described: object, *, path: str) -> Target:
         message = f"a target is named by a lowercase letter, then a to z, 0 to 9, _ or -; found {name!r}"
         raise NamingError("NAM002", message, path=path, fix="e.g. [targets.prod]")
     target = Target.from_values(described, path=path)
-    if name == LOCAL and (more := sorted(set(target.dump()) - {"fetch_gb"})):
+    known = {"alert", "fetch_gb"} | ({"serving"} if target.serving and target.serving.replicas else set())
+    if name == LOCAL and (more := sorted(set(target.dump()) - known)):
         message = f"{LOCAL!r} is the folder of local stores and takes no {more[0]}"
         raise ConfigError("CFG042", message, path=f"{path}.{more[0]}", fix="describe another target")
     return target

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from mlkit.engines.base import SCHEMAS
 from mlkit.errors import ConfigError
 from mlkit.spec import Spec
+from mlkit.targets.alert import Alert  # noqa: TC001 - pydantic reads the annotations
 from mlkit.targets.bundle import BundleTarget  # noqa: TC001 - pydantic reads the annotations
 from mlkit.targets.forms import check_form, unknown_key
 from mlkit.targets.spark import ServingTarget, SparkTarget  # noqa: TC001 - as above
@@ -36,6 +37,7 @@ class Target(Spec):
         spark: Where rows live and are worked on; without it in the local stores.
         serving: The endpoint that a promotion refreshes, if there is one.
         bundle: What the generated Databricks bundle says about this target.
+        alert: Who is told of an alarm.
     """
 
     catalog: str | None = None
@@ -47,6 +49,7 @@ class Target(Spec):
     spark: SparkTarget | None = None
     serving: ServingTarget | None = None
     bundle: BundleTarget | None = None
+    alert: Alert | None = None
 
     @field_validator("fetch_gb", mode="before")
     @classmethod
@@ -117,8 +120,20 @@ def _check_registry(target: Target) -> None:
     raise ConfigError("CFG041", message, path="registry_uri", fix=fix)
 
 
+def _check_profiles(target: Target) -> None:
+    """Rows and models lie in one workspace."""
+    named = (target.tracking_uri or "").partition("://")[2] if target.on_databricks else ""
+    other = target.spark.profile if target.spark else None
+    if named and other and named != other:
+        message = f"the runs are in the workspace of profile {named}, the rows in that of {other}"
+        raise ConfigError(
+            "CFG041", message, path="spark.profile", fix=f"profile = {named!r}, or leave it out"
+        )
+
+
 def _check_needs(target: Target) -> None:
     """Fields that mean something only beside others."""
+    _check_profiles(target)
     if target.on_databricks:
         for name in ("catalog", "experiment_root"):
             if not getattr(target, name):

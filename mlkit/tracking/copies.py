@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,8 +14,12 @@ from urllib.request import url2pathname
 
 import mlflow.artifacts
 
+from mlkit.tracking.owner import is_running
+
 if TYPE_CHECKING:
     from mlkit.workspace import Workspace
+
+_PREFIX = "mlkit-models-"
 
 
 def local_path(location: str) -> Path | None:
@@ -48,8 +53,21 @@ def download(location: str, place: str, workspace: Workspace) -> Path:
     return Path(mlflow.artifacts.download_artifacts(artifact_uri=location, dst_path=place, **uris))
 
 
+def left_copies() -> list[Path]:
+    """Folders of copies in the temporary directory whose process has ended: it was killed."""
+    found = Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*")
+    numbered = [(folder, folder.name.removeprefix(_PREFIX).partition("-")[0]) for folder in found]
+    return sorted(folder for folder, number in numbered if number.isdigit() and not is_running(int(number)))
+
+
+def remove_copies(folder: Path) -> None:
+    """Remove one of these."""
+    if folder in left_copies():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @functools.cache
 def _copies() -> Path:
-    folder = tempfile.mkdtemp(prefix="mlkit-models-")
+    folder = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)

@@ -32,6 +32,7 @@ from mlkit.tracking.store import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from types import ModuleType
 
     import pandas as pd
     from mlflow.types.schema import TensorSpec
@@ -125,8 +126,13 @@ def save_model(
         return _write_manifest(folder)
 
 
-def load_model(folder: Path, *, manifest_digest: str) -> Any:  # noqa: ANN401 - any estimator
+def load_model(folder: Path, *, manifest_digest: str, kept: dict[str, ModuleType] | None = None) -> Any:  # noqa: ANN401 - any estimator
     """Read the estimator of a folder after checking every file of it.
+
+    Args:
+        folder: The files of the model.
+        manifest_digest: sha256 of the manifest that was recorded.
+        kept: Takes the modules that the model brought along, as `carried_code` does.
 
     Raises:
         IntegrityError: A file is missing, added or changed, or the manifest is another one.
@@ -135,14 +141,14 @@ def load_model(folder: Path, *, manifest_digest: str) -> Any:  # noqa: ANN401 - 
     """
     verify_manifest(folder, manifest_digest=manifest_digest)
     if is_spark_folder(folder):
-        with carried_code(folder):
+        with carried_code(folder, kept):
             return read_spark_model(folder)
     with translated("read a model"):
         name = next(name for name in _FILES.values() if (folder / name).is_file())
         packed = (folder / name).read_bytes()
     if name == _FILES["skops"]:
         return skops.io.loads(packed, trusted=_checked_types(packed))
-    with carried_code(folder):
+    with carried_code(folder, kept):
         return cloudpickle.loads(packed)
 
 
@@ -151,6 +157,17 @@ def verify_manifest(folder: Path, *, manifest_digest: str) -> None:
 
     Raises:
         IntegrityError: Any difference, named.
+        StoreError: The files cannot be read.
+    """
+    for fault in manifest_faults(folder, manifest_digest=manifest_digest):
+        raise fault
+
+
+def manifest_faults(folder: Path, *, manifest_digest: str) -> Iterator[IntegrityError]:
+    """Every way in which a folder differs from what was recorded, each as an error that could be raised.
+
+    Raises:
+        IntegrityError: There is nothing to compare with: no manifest, or another one, or a link.
         StoreError: The files cannot be read.
     """
     path = folder / MANIFEST
@@ -164,7 +181,7 @@ def verify_manifest(folder: Path, *, manifest_digest: str) -> None:
     for name in sorted(recorded.keys() | found.keys()):
         if recorded.get(name) != found.get(name):
             state = "missing" if name not in found else "not listed" if name not in recorded else "changed"
-            raise IntegrityError("INT022", f"this file of the model is {state}", path=name, fix=_FIX)
+            yield IntegrityError("INT022", f"this file of the model is {state}", path=name, fix=_FIX)
 
 
 @contextlib.contextmanager
@@ -179,11 +196,16 @@ def _staged(code: Mapping[str, Path]) -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
-def carried_code(folder: Path) -> Iterator[None]:
+def carried_code(folder: Path, kept: dict[str, ModuleType] | None = None) -> Iterator[None]:
     """Import the modules that a model brought along from its own folder, for as long as this lasts.
 
     Hold it around whatever runs the model too: estimators may import while they predict. Compiled files
     are neither read, for no manifest lists them, nor written.
+
+    Args:
+        folder: The files of the model.
+        kept: Its modules as they were imported before, which are put in place; those that are imported
+            now are added. Without it each use imports them anew, and their classes are other ones.
     """
     code = folder / CODE
     if not code.is_dir():
@@ -191,6 +213,7 @@ def carried_code(folder: Path) -> Iterator[None]:
         return
     names = {path.name.removesuffix(".py") for path in code.iterdir()}
     working_tree = _taken_out(names)
+    sys.modules.update(kept or {})
     before = sys.pycache_prefix, sys.dont_write_bytecode
     sys.pycache_prefix, sys.dont_write_bytecode = str(code / "nowhere"), True
     sys.path.insert(0, str(code))
@@ -200,7 +223,9 @@ def carried_code(folder: Path) -> Iterator[None]:
     finally:
         sys.path.remove(str(code))
         sys.pycache_prefix, sys.dont_write_bytecode = before
-        _taken_out(names)
+        used = _taken_out(names)
+        if kept is not None:
+            kept.update(used)
         sys.modules.update(working_tree)
 
 

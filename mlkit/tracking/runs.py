@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import json
 import re
 import time
@@ -21,6 +22,7 @@ from mlkit.tracking.limits import (
     fitting,
     shortened,
 )
+from mlkit.tracking.owner import OWNER_TAG, this_process
 from mlkit.tracking.store import open_client, translated
 
 if TYPE_CHECKING:
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
 MAX_BATCH = 100
 _PAGE = 1000
 _REFUSED = re.compile(r"[^\w\-. :/]")  # characters that MLflow takes in no name
-_PARENT = "mlflow.parentRunId"
+PARENT_TAG = "mlflow.parentRunId"
+SINCE_TAG = "mlkit_since"
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -52,6 +55,7 @@ class RunRecord:
         params: Logged parameters, as text.
         metrics: Last value of each metric.
         tags: Tags, MLflow's own included.
+        started_at: When it was started, or opened again.
     """
 
     run_id: str
@@ -60,6 +64,7 @@ class RunRecord:
     params: Mapping[str, str]
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
+    started_at: dt.datetime
 
 
 class Tracking:
@@ -104,9 +109,10 @@ class Tracking:
 
     def start(self, experiment: str, name: str, *, tags: Mapping[str, str], parent: str | None = None) -> str:
         """Create a run and give its id; `parent` makes it a child of that run."""
-        family = {_PARENT: parent} if parent else {}
+        family = {PARENT_TAG: parent} if parent else {}
         with translated(f"create the run {name}"):
-            run = self.client.create_run(experiment, run_name=name, tags={**fitting(tags), **family})
+            own = {**fitting(tags), **family, OWNER_TAG: this_process()}
+            run = self.client.create_run(experiment, run_name=name, tags=own)
         return str(run.info.run_id)
 
     def log(
@@ -154,7 +160,8 @@ class Tracking:
             self.client.set_terminated(run_id, status=status)
 
     def reopen(self, run_id: str) -> None:
-        """Mark a run as running again."""
+        """Mark a run as running again, from now on, by this process."""
+        self.log(run_id, tags={OWNER_TAG: this_process(), SINCE_TAG: dt.datetime.now(dt.UTC).isoformat()})
         with translated("reopen a run"):
             self.client.update_run(run_id, status="RUNNING")
 
@@ -195,6 +202,10 @@ class Tracking:
         with translated("read a run"):
             return _record(self.client.get_run(run_id))
 
+    def running(self, experiment: str) -> list[RunRecord]:
+        """Runs of an experiment that say they are running, oldest first."""
+        return self._found(experiment, "attributes.status = 'RUNNING'")
+
     def runs(self, experiment: str, *, tags: Mapping[str, str]) -> list[RunRecord]:
         """Runs of an experiment that carry these tags, oldest first.
 
@@ -206,6 +217,9 @@ class Tracking:
             StoreError: A value that could end the quotes of the search (STO026).
         """
         wanted = " and ".join(f"tags.`{name}` = '{_literal(value)}'" for name, value in tags.items())
+        return self._found(experiment, wanted)
+
+    def _found(self, experiment: str, wanted: str) -> list[RunRecord]:
         found: list[Run] = []
         token: str | None = None
         with translated("search runs"):
@@ -220,13 +234,16 @@ class Tracking:
 
     def children(self, experiment: str, parent: str) -> list[RunRecord]:
         """Child runs of a run, oldest first."""
-        return self.runs(experiment, tags={_PARENT: parent})
+        return self.runs(experiment, tags={PARENT_TAG: parent})
 
 
 def _record(run: Run) -> RunRecord:
     info, data = run.info, run.data
     params, metrics, tags = dict(data.params), dict(data.metrics), dict(data.tags)
-    return RunRecord(info.run_id, info.run_name, info.status, params, metrics, tags)
+    started = dt.datetime.fromtimestamp((info.start_time or 0) / 1000, dt.UTC)
+    if again := tags.get(SINCE_TAG):
+        started = dt.datetime.fromisoformat(again)
+    return RunRecord(info.run_id, info.run_name, info.status, params, metrics, tags, started)
 
 
 def _source(workspace: Workspace, table: TableName) -> tuple[str, str]:

@@ -8,6 +8,8 @@ when nobody else may have it (a rename where there is one, else a copy).
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import datetime as dt
 import re
 import uuid
 from typing import TYPE_CHECKING, NamedTuple
@@ -28,15 +30,18 @@ if TYPE_CHECKING:
 STAGING = "mlkit_staging_"
 
 _OURS = re.compile(rf"{re.escape(PROPERTY)}=([0-9a-f]+)")
+_BYTES = re.compile(r"(\d+) bytes")
 _DETAILS = "# Detailed Table Information"
 _APPEND_ONLY = "delta.appendOnly"
+_CREATED = "%a %b %d %H:%M:%S UTC %Y"  # of a catalog, in a session whose zone is UTC
 
 
 class Description(NamedTuple):
-    """What the catalog says of a table: our record, if we made it, and its format."""
+    """What the catalog says of a table: our record, if we made it, its format, and since when it is there."""
 
     record: Record | None
     provider: str
+    created: str = ""
 
 
 class Catalog:
@@ -88,7 +93,52 @@ class Catalog:
         details = {row["col_name"]: str(row["data_type"]) for row in rows[start:]}
         ours = _OURS.search(details.get("Table Properties", ""))
         record = parse(ours.group(1), str(table)) if ours else None
-        return Description(record, details.get("Provider", "").lower())
+        return Description(record, details.get("Provider", "").lower(), details.get("Created Time", ""))
+
+    def records(self, schema: str, *, prefix: str) -> dict[str, Record | None]:
+        """What is kept with each table of a schema whose name starts with `prefix`, in one statement."""
+        try:
+            path = self._schema(schema)
+            rows = self.session.sql(f"SHOW TABLE EXTENDED IN {path} LIKE '{prefix}*'").collect()
+        except faults.of_spark() as exc:
+            if faults.kind_of(exc) is Kind.NOT_FOUND:
+                return {}
+            raise
+        found: dict[str, Record | None] = {}
+        for row in rows:
+            name, ours = str(row["tableName"]), _OURS.search(str(row["information"]))
+            if name.startswith(prefix):
+                found[name] = parse(ours.group(1), name) if ours else None
+        return found
+
+    def amend(self, staged: TableName, record: Record) -> None:
+        """Keep another record with a staged table, where that can be done; a copy of it is told anyway."""
+        with contextlib.suppress(*faults.of_spark()):
+            self.session.sql(
+                f"ALTER TABLE {self.path(staged)} SET TBLPROPERTIES ('{PROPERTY}' = '{record.text()}')"
+            )
+
+    def size(self, table: TableName) -> int:
+        """Bytes of a table, where the catalog says; 0 where it does not."""
+        with contextlib.suppress(*faults.of_spark()):
+            rows = self.session.sql(f"DESCRIBE DETAIL {self.path(table)}").collect()
+            return int(rows[0]["sizeInBytes"])
+        told = self.session.sql(f"DESCRIBE EXTENDED {self.path(table)}").collect()
+        texts = [str(row["data_type"]) for row in told if row["col_name"] == "Statistics"]
+        known = _BYTES.match(texts[0]) if texts else None
+        return int(known.group(1)) if known else 0
+
+    def made_at(self, table: TableName) -> dt.datetime | None:
+        """When a table was made, by the catalog; where that does not say, by the clock of its writer."""
+        found = self.describe(table)
+        with contextlib.suppress(ValueError):
+            return dt.datetime.strptime(found.created, _CREATED).replace(tzinfo=dt.UTC)
+        return dt.datetime.fromisoformat(found.record.at) if found.record and found.record.at else None
+
+    def now(self) -> dt.datetime:
+        """The time of the server."""
+        text = self.session.sql("SELECT CAST(unix_micros(current_timestamp()) AS BIGINT)").collect()[0][0]
+        return dt.datetime.fromtimestamp(int(text) / 1e6, dt.UTC)
 
     def newest_version(self, table: TableName, description: Description) -> int | None:
         """Number of the newest version of a table, where the format counts them."""
@@ -115,6 +165,7 @@ class Catalog:
 
     def create(self, table: TableName, frame: DataFrame, record: Record) -> None:
         """Make a table of the rows of a frame; an error of Spark if the name is taken."""
+        record = dataclasses.replace(record, at=dt.datetime.now(dt.UTC).isoformat())
         while True:
             chosen = self._format or self._dialect.formats[0]
             writer = frame.writeTo(self.path(table)).using(chosen).tableProperty(PROPERTY, record.text())

@@ -17,20 +17,23 @@ from mlkit.digest.spark_frame import is_spark, state_of
 from mlkit.digest.sql import quoted
 from mlkit.engines import columns as cols
 from mlkit.engines import names
-from mlkit.engines.base import Published, TableInfo, TableName
+from mlkit.engines.base import EVENT_TIME, Published, TableInfo, TableName
 from mlkit.engines.faults import misnamed, only_grows, race_lost
-from mlkit.engines.spark import versions
+from mlkit.engines.spark import logs, versions
 from mlkit.engines.spark.catalog import Catalog
 from mlkit.engines.spark.checks import check_key, check_rows
 from mlkit.engines.spark.faults import door, of_spark
-from mlkit.engines.spark.lookup import find, find_growing, find_there, tables
+from mlkit.engines.spark.lookup import find, find_growing, find_there, of_another_tool, tables
 from mlkit.engines.spark.record import Record
 from mlkit.engines.spark.session import has_ended, made_ready
 from mlkit.engines.spark.transport import ArrowRows, Rows, SparkRows, chosen, fetch
+from mlkit.engines.spark.upkeep import SparkUpkeep
+from mlkit.engines.window import Window
 from mlkit.errors import IntegrityError
 from mlkit.failpoints import failpoint
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
@@ -70,6 +73,11 @@ class SparkEngine:
         self.fetch_bytes = fetch_bytes
         self._opened: Catalog | None = None
         self._last_used = 0.0
+
+    @property
+    def upkeep(self) -> SparkUpkeep:
+        """The catalog's clock, ages and leftovers."""
+        return SparkUpkeep(lambda: self._catalog)
 
     def publish(
         self,
@@ -198,6 +206,48 @@ class SparkEngine:
             frame = found.frame(self._catalog, version)
             return chosen(frame, cols.selected(found.schema(frame), columns))
 
+    def log(self, table: TableName, batches: Frame, *, batch: str) -> bool:
+        """Add rows to a log once and for ever per name of a batch; False if it was there before."""
+        names.check_growing(table)
+        rows = _rows(batches, str(table))
+        with door(str(table), rows):
+            return logs.add(self._catalog, table, rows, batch)
+
+    def scan_log(
+        self,
+        table: TableName,
+        *,
+        column: str = EVENT_TIME,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> DataFrame | None:
+        """The rows of a log between two instants; None if there is no such log."""
+        names.check_table(table)
+        with door(str(table)):
+            return logs.scan(self._catalog, table, Window(column, since, until), columns)
+
+    def trim_log(self, table: TableName, *, before: dt.datetime, column: str = EVENT_TIME) -> int:
+        """Remove the batches of a log that ended earlier; gives how many rows they had."""
+        names.check_growing(table)
+        with door(str(table)):
+            return logs.trim(self._catalog, table, Window(column, None, before))
+
+    def drop(self, table: TableName) -> None:
+        """Remove a table with its versions or batches, unless another tool has made it."""
+        names.check_table(table)
+        with door(str(table)):
+            for part in self._parts(table):
+                if self._catalog.describe(part).record is None:
+                    raise of_another_tool(table)
+                self._catalog.drop(part)
+
+    def size(self, table: TableName) -> int:
+        """Bytes that `drop` would free, as far as the catalog says."""
+        names.check_table(table)
+        with door(str(table)):
+            return sum(map(self._catalog.size, self._parts(table)))
+
     def describe(self, table: TableName) -> TableInfo | None:
         """What is known of a table; None if there is no such table. Spark counts its rows."""
         names.check_table(table)
@@ -220,6 +270,17 @@ class SparkEngine:
         with door(schema):
             found = tables(self._catalog, schema)
         return [table for table in found if table.name.startswith(prefix)]
+
+    def _parts(self, table: TableName) -> list[TableName]:
+        """The tables of the catalog that a table consists of, the oldest version first."""
+        taken = self._catalog.names(table.schema, prefix=table.name) or []
+        numbers = versions.versions_of(table, taken)
+        whole = [table] if table.name in taken else []
+        return [
+            *whole,
+            *(versions.table_of(table, number) for number in numbers),
+            *logs.parts_of(table, taken),
+        ]
 
     @property
     def _catalog(self) -> Catalog:

@@ -15,13 +15,14 @@ import cloudpickle
 import pyarrow as pa
 
 from mlkit.code import installed_version
-from mlkit.engines.spark.faults import Kind, kind_of, of_spark, translated
-from mlkit.errors import StudyError
+from mlkit.engines.spark.faults import Kind, as_text, kind_of, of_spark, translated
+from mlkit.engines.spark.faults import door as translated_door
+from mlkit.errors import MlkitError, StudyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
     Item = TypeVar("Item")
     Answer = TypeVar("Answer")
@@ -61,6 +62,45 @@ def run_on_executors(
     return [pickle.loads(answer) for answer in answers.column("answer").to_pylist()]  # noqa: S301 - our own
 
 
+def map_on_executors(
+    frame: DataFrame,
+    function: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]],
+    schema: pa.Schema,
+) -> DataFrame:
+    """What a function makes of the rows of a frame, where they are; nothing is evaluated yet.
+
+    Args:
+        frame: The rows.
+        function: One that can be pickled, from batches to batches; it is called once for each partition.
+        schema: Columns of what it makes, in the types of a store.
+
+    Raises:
+        StudyError: What is to travel is too large (RUN021). While the rows are evaluated: whatever error of
+            this project the function raises, as it is, or RUN022 as for `run_on_executors`.
+    """
+    from pyspark.sql.pandas.types import from_arrow_schema  # noqa: PLC0415 - only with a session
+
+    program = _stream_program(_packed(function), installed_version(DISTRIBUTION))
+    kinds = from_arrow_schema(schema, prefer_timestamp_ntz=True)
+    with translated_door("rows"):
+        return frame.mapInArrow(program, kinds)
+
+
+def stream(packed: bytes, batches: Iterator[pa.RecordBatch], version: str) -> Iterator[pa.RecordBatch]:
+    """What a packed function makes of batches; it runs on an executor.
+
+    Raises:
+        RuntimeError: An error of this project, in a text that the driver reads.
+    """
+    try:
+        if lacks := difference(version):
+            fix = f"install {DISTRIBUTION} {version} on the cluster, with the libraries of the models"
+            raise StudyError("RUN022", f"an executor has {lacks}", path="workers", fix=fix)
+        yield from _unpacked(packed)(batches)
+    except MlkitError as exc:
+        raise RuntimeError(as_text(exc)) from exc
+
+
 def difference(version: str) -> str:
     """How this package differs from another version of it; empty if it does not."""
     found = installed_version(DISTRIBUTION)
@@ -69,10 +109,28 @@ def difference(version: str) -> str:
 
 def answer(packed: bytes, item: bytes) -> bytes:
     """What a packed function answers to a pickled item, pickled; it runs on an executor."""
-    size = int.from_bytes(packed[:8], "little")
-    function = pickle.loads(pa.decompress(packed[8:], decompressed_size=size, codec=_CODEC, asbytes=True))  # noqa: S301 - as above
-    answered: bytes = cloudpickle.dumps(function(pickle.loads(item)))  # noqa: S301 - as above
+    answered: bytes = cloudpickle.dumps(_unpacked(packed)(pickle.loads(item)))  # noqa: S301 - as above
     return answered
+
+
+def _unpacked(packed: bytes) -> Callable[..., Any]:
+    size = int.from_bytes(packed[:8], "little")
+    whole = pa.decompress(packed[8:], decompressed_size=size, codec=_CODEC, asbytes=True)
+    function: Callable[..., Any] = pickle.loads(whole)  # noqa: S301 - as above
+    return function
+
+
+def _stream_program(
+    packed: bytes, version: str
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """The function that Spark runs, as in `_program`."""
+
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import importlib  # noqa: PLC0415 - it is to run where this module may not be there
+
+        yield from importlib.import_module("mlkit.engines.spark.executors").stream(packed, batches, version)
+
+    return run
 
 
 def _program(
@@ -113,7 +171,7 @@ def _packed(function: Callable[..., Any]) -> bytes:
     packed: bytes = len(whole).to_bytes(8, "little") + pa.compress(whole, codec=_CODEC, asbytes=True)
     if len(packed) > MOST_BYTES:
         size, most = len(packed) / _MEGA, MOST_BYTES / _MEGA
-        message = f"expected at most {most:.0f} MB to travel to the executors, found {size:.0f} MB of rows"
+        message = f"expected at most {most:.0f} MB to travel to the executors, found {size:.0f} MB"
         fix = "give a number of workers (with Dask on several machines), or an estimator that trains on Spark"
         raise StudyError("RUN021", message, path="workers", fix=fix)
     return packed

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import json
 import re
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
+from mlkit import errors
 from mlkit.errors import DataError, MlkitError, OutcomeUnknownError, StoreError
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ class _Sign(NamedTuple):
 
 _DETAILS = re.compile(r'details = "(.*)"')
 _CONDITION = re.compile(r"(?:^|: )\[([A-Z][A-Z0-9_.]+)\]")  # in the text of an error that Java has thrown
+_MARK = "mlkit-error:"
+_CARRIED = re.compile(rf"{_MARK}([0-9a-f]+)\.")
 _NEVER = re.compile(r"(?!)")
 
 # In this order: the first that fits names the kind. The words are those of Sail, which sends no conditions.
@@ -136,12 +140,31 @@ def translated(exc: Exception, what: str) -> MlkitError:
         exc: What was raised.
         what: The table, for the message.
     """
+    if carried := _carried(exc):
+        return carried
     kind = kind_of(exc)
     if kind in _KNOWN:
         error, code, message, fix = _KNOWN[kind]
         return error(code, message, path=what, fix=fix)
     found = next(iter(_names(exc)), type(exc).__name__)
     return StoreError("STO050", f"Spark failed with {found}", path=what, fix="--debug shows the cause")
+
+
+def as_text(error: MlkitError) -> str:
+    """An error as a word that finds its way from an executor here, inside whatever Spark makes of it."""
+    values = {**error.to_dict(), "type": type(error).__name__}
+    return f"{_MARK}{json.dumps(values).encode().hex()}."
+
+
+def _carried(exc: BaseException) -> MlkitError | None:
+    """The error of this project that was raised on an executor, if that is what Spark failed of."""
+    found = _CARRIED.search(str(exc))
+    if found is None:
+        return None
+    values = json.loads(bytes.fromhex(found.group(1)))
+    kind = getattr(errors, str(values["type"]), StoreError)
+    error: MlkitError = kind(values["code"], values["message"], path=values["path"], fix=values["fix"])
+    return error
 
 
 def outcome_unknown(what: str) -> OutcomeUnknownError:

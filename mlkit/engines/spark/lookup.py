@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlkit.engines import names
 from mlkit.engines.base import TableName
 from mlkit.engines.faults import race_lost
-from mlkit.engines.spark import versions
+from mlkit.engines.spark import logs, versions
 from mlkit.engines.spark.transport import arrow_schema, chosen
 from mlkit.errors import StoreError
 
@@ -29,12 +29,16 @@ class Found(NamedTuple):
         numbers: Its versions that can be read, oldest first.
         record: What is kept with the newest one; None for a table of another tool.
         grows: Whether each version is a table of its own.
+        log: Its batches, if it is a log; each is a table of its own.
+        counted: Whether its format counts the versions, so that one can be read while others are written.
     """
 
     name: TableName
     numbers: Sequence[int]
     record: Record | None
     grows: bool
+    log: logs.Log | None = None
+    counted: bool = False
 
     @property
     def newest(self) -> int:
@@ -42,8 +46,17 @@ class Found(NamedTuple):
         return self.numbers[-1]
 
     @property
+    def newest_part(self) -> TableName:
+        """The table of the catalog that was made last."""
+        if self.log:
+            return TableName(self.name.schema, self.log.newest)
+        return versions.table_of(self.name, self.newest) if self.grows else self.name
+
+    @property
     def properties(self) -> Mapping[str, str]:
         """Text properties that were given with it."""
+        if self.log:
+            return logs.PROPERTIES
         return dict(self.record.properties) if self.record else {}
 
     def frame(self, catalog: Catalog, version: int | None = None) -> DataFrame:
@@ -60,12 +73,16 @@ class Found(NamedTuple):
                 path=str(self.name),
                 fix="leave the version out to read the newest",
             )
+        if self.log:
+            return logs.frame_of(catalog, self.name, self.log)
         if self.grows:
             return catalog.frame(versions.table_of(self.name, wanted))
-        return catalog.frame_at(self.name, wanted) if self.newest else catalog.frame(self.name)
+        return catalog.frame_at(self.name, wanted) if self.counted else catalog.frame(self.name)
 
     def schema(self, frame: DataFrame) -> pa.Schema:
         """The columns as they were given, or as Spark shows those of another tool's table."""
+        if self.log:
+            return self.log.schema
         return self.record.schema if self.record else arrow_schema(frame)
 
 
@@ -77,10 +94,12 @@ def find(catalog: Catalog, table: TableName) -> Found | None:
         newest = catalog.describe(versions.table_of(table, numbers[-1]))
         return Found(table, numbers, newest.record, grows=True)
     if table.name not in taken:
-        return None
+        log = logs.find_log(catalog, table) if logs.parts_of(table, taken) else None
+        return Found(table, range(1), None, grows=False, log=log) if log else None
     description = catalog.describe(table)
     last = None if description.record else catalog.newest_version(table, description)
-    return Found(table, range((last or 0) + 1), description.record, grows=False)
+    counted = range((last or 0) + 1)
+    return Found(table, counted, description.record, grows=False, counted=last is not None)
 
 
 def find_there(catalog: Catalog, table: TableName) -> Found:
@@ -107,15 +126,20 @@ def find_growing(catalog: Catalog, table: TableName, *, expected_version: int) -
     """
     found = find_there(catalog, table)
     if found.record is None or not found.grows:
-        raise StoreError(
-            "STO055",
-            f"{table} was made by another tool: it is read, and never written to",
-            path=str(table),
-            fix="write with the tool that made it, or under another name",
-        )
+        raise of_another_tool(table)
     if found.newest != expected_version:
         raise race_lost(table, expected_version, found.newest)
     return chosen(found.frame(catalog), found.record.schema), found.record
+
+
+def of_another_tool(table: TableName) -> StoreError:
+    """The error for a table that mlkit did not make, and so does not change."""
+    return StoreError(
+        "STO055",
+        f"{table} was made by another tool: it is read, and never written to",
+        path=str(table),
+        fix="write with the tool that made it, or under another name",
+    )
 
 
 def tables(catalog: Catalog, schema: str) -> list[TableName]:

@@ -44,8 +44,8 @@ def save_model(model: Any) -> tuple[str, dict[str, bytes]]:  # noqa: ANN401 - a 
 
     whole = model if isinstance(model, PipelineModel) else PipelineModel([model])
     session = _session()
-    place = f"{_base(session)}/{MODELS}/{uuid.uuid4().hex}"
     with door("model"):
+        place = f"{_base(session)}/{MODELS}/{uuid.uuid4().hex}"
         whole.write().save(place)
         found = _files(session, place, "content").collect()
     return place, {_inside(path, place): bytes(content) for path, content in found}
@@ -60,6 +60,13 @@ def make_active(frame: DataFrame) -> None:
     active = getattr(type(frame.sparkSession), "_active_session", None)
     if active is not None:
         active.session = frame.sparkSession
+
+
+def with_array(frame: DataFrame, column: str, name: str) -> DataFrame:
+    """A frame with the values of a column of vectors as an array of doubles under another name."""
+    from pyspark.ml.functions import vector_to_array  # noqa: PLC0415 - only where a model trains on Spark
+
+    return frame.withColumn(name, vector_to_array(frame[column]))
 
 
 def load_model(files: Mapping[str, str], *places: str) -> Any:  # noqa: ANN401 - a model of Spark

@@ -33,6 +33,7 @@ class Record:
         constraints: SQL conditions that every row fulfils, by name.
         append_only: Rows are added and never replaced.
         writer: Who made it: a random word, by which a writer recognises its own work.
+        at: When, by the clock of the writer; empty where that is not known.
     """
 
     schema: pa.Schema
@@ -40,6 +41,7 @@ class Record:
     constraints: Mapping[str, str] = dataclasses.field(default_factory=dict)
     append_only: bool = False
     writer: str = ""
+    at: str = ""
 
     def text(self) -> str:
         """One word of hexadecimal digits."""
@@ -49,6 +51,7 @@ class Record:
             "constraints": dict(self.constraints),
             "append_only": self.append_only,
             "writer": self.writer,
+            "at": self.at,
         }
         return zlib.compress(json.dumps(values, sort_keys=True).encode()).hex()
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 DATABRICKS_PYTHON = (3, 12)
+INSIDE = "DATABRICKS_RUNTIME_VERSION"
+"""Set where Databricks runs this process: it has a session, and no profile to open another with."""
+
 _PORT = 15002
 _PROBE_SECONDS = 10
 _REFUSED = ("PermissionDenied", "Unauthenticated")  # by databricks-sdk, which need not be installed
@@ -60,7 +63,8 @@ class Way(Protocol):
 def open_session(spark: Way) -> SparkSession:
     """Open a session as a target says; with nothing said, the one that runs or that the environment names.
 
-    Its time zone is UTC and its arithmetic ANSI, where the server allows to set that.
+    In a job of Databricks that is the job's own, whatever the target says of Databricks. Its time zone is
+    UTC and its arithmetic ANSI, where the server allows to set that.
 
     Raises:
         StoreError: STO052 (no server answers), STO053 (credentials are refused), STO056 (a library or a
@@ -110,7 +114,7 @@ def _opened(spark: Way) -> SparkSession:
         return _remote(spark.remote)
     if spark.master:
         return _classic(spark.master)
-    if spark.profile or spark.cluster or spark.serverless:
+    if (spark.profile or spark.cluster or spark.serverless) and INSIDE not in os.environ:
         return _databricks(spark)
     return _running()
 
@@ -194,7 +198,9 @@ def _opening() -> Iterator[None]:
         yield
     except ImportError as exc:
         raise _not_installed(exc) from exc
-    except ValueError as exc:  # databricks-sdk, which found no credentials
+    except ValueError as exc:
+        if "databricks.sdk" not in sys.modules:  # it is what says so where there are no credentials
+            raise _did_not_open(exc) from exc
         raise _no_credentials() from exc
     except _expected() as exc:
         if isinstance(exc, faults.of_spark()) and faults.kind_of(exc) is not Kind.OTHER:

@@ -21,6 +21,7 @@ KEPT = 20
 """Versions that stay readable; older ones are dropped after a write."""
 
 _VERSION = re.compile(r"(.*)__v([0-9]{8})")
+_PART = re.compile(r"(.*)__(?:v[0-9]{8}|[bt][0-9a-f]{32})")  # of a table that grows, or of a log
 _SUFFIX = len("__v00000000")
 
 
@@ -49,5 +50,5 @@ def versions_of(table: TableName, found: Iterable[str]) -> list[int]:
 
 def whole(found: Iterable[str]) -> list[str]:
     """The names of tables as users know them: each once, however many versions, in name order."""
-    matches = ((name, _VERSION.fullmatch(name)) for name in found if not name.startswith(STAGING))
+    matches = ((name, _PART.fullmatch(name)) for name in found if not name.startswith(STAGING))
     return sorted({match[1] if match else name for name, match in matches})
