@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mlkit.data.contract import Column, Contract
     from mlkit.data.features import FeatureTable
+    from mlkit.data.monitor_spec import Monitor
     from mlkit.data.snapshot import Snapshot
     from mlkit.data.source import Source
     from mlkit.data.split import Split
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mlkit.errors import MlkitError
     from mlkit.frozen import FrozenConfig
     from mlkit.model.gate import Gate
+    from mlkit.model.retraining import Retrain
     from mlkit.production.plan import Plan
     from mlkit.production.registry import ModelVersion
     from mlkit.production.report import RunReport
@@ -36,7 +38,9 @@ else:
         "MlkitError": "mlkit.errors",
         "ModelProject": "mlkit.project",
         "ModelVersion": "mlkit.production.registry",
+        "Monitor": "mlkit.data.monitor_spec",
         "Plan": "mlkit.production.plan",
+        "Retrain": "mlkit.model.retraining",
         "RunReport": "mlkit.production.report",
         "Snapshot": "mlkit.data.snapshot",
         "Source": "mlkit.data.source",
@@ -74,7 +78,9 @@ __all__ = [
     "MlkitError",
     "ModelProject",
     "ModelVersion",
+    "Monitor",
     "Plan",
+    "Retrain",
     "RunReport",
     "Snapshot",
     "Source",

@@ -32,7 +32,8 @@ examples:
 
 exit codes:
   0 done   2 usage or config   3 rejected by the gate   4 serving not converged   10 data
-  20 store   21 lost the race   30 integrity   70 a bug   (plan --exit-code: 5 primary, 6 secondary)
+  20 store   21 lost the race   30 integrity   70 a bug   (plan --exit-code: 5 primary, 6 secondary;
+  monitor --exit-code: 7 drift, 8 could not tell)
 """
 
 
@@ -137,19 +138,17 @@ def _parser() -> _Parser:
     deploy = verbs.add_parser("deploy", parents=[common, named], help="bring a frozen config into production")
     deploy.add_argument("--reason", default="", help="why, for the ledger")
     deploy.add_argument("--dry-run", action="store_true", help="only plan")
-    rollback = verbs.add_parser("rollback", parents=[common, named], help="an earlier version serves again")
-    rollback.add_argument("--to", type=int, help="version; by default the one before")
-    rollback.add_argument("--reason", required=True, help="why, for the ledger")
     trigger = verbs.add_parser("trigger", parents=[common], help="start a job of the bundle on Databricks")
     trigger.add_argument("action", help="what it does: deploy, score, drift, cleanup or rollback")
     trigger.add_argument("name", help="the project: its name, or the path of its config")
     trigger.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a job parameter")
     trigger.add_argument("--job", help="name or number of the job, if it is another than NAME-ACTION")
     trigger.add_argument("--no-wait", action="store_true", help="only start it")
-    verbs.add_parser("history", parents=[common, named], help="who promoted what, when and why")
-    verbs.add_parser("champion", parents=[common, named], help="the version that serves")
-    explain = verbs.add_parser("explain", parents=[common, named], help="what a version was made of")
-    explain.add_argument("version", type=int, help="number of the version")
+    _add_score(verbs, common, named)
+    _add_watching(verbs, common, named)
+    _add_upkeep(verbs, common, named)
+    _add_serve(verbs, common)
+    _add_audit(verbs, common, named)
     handoff = verbs.add_parser("handoff", parents=[common, named], help="package a config and rehearse it")
     handoff.add_argument("--to", help="folder of the wheel; by default dist")
     handoff.add_argument("--isolated", action="store_true", help="rehearse in a fresh environment")
@@ -163,11 +162,136 @@ def _parser() -> _Parser:
         "fingerprint", parents=[common], help="fingerprint of a parquet or csv file"
     )
     fingerprint.add_argument("file", help="the file")
+    _add_watch(verbs, common)
     demo = verbs.add_parser("demo", parents=[common], help="the whole life cycle on real data")
     demo.add_argument("--dir", default="mlkit-demo", help="folder to work in; made anew")
     page = verbs.add_parser("help", parents=[common], help="what an error code means")
     page.add_argument("code", nargs="?", help="for instance DAT060; without it, all codes")
     return parser
+
+
+def _add_score(verbs: Any, common: _Parser, named: _Parser) -> None:  # noqa: ANN401 - argparse's
+    score = verbs.add_parser("score", parents=[common, named], help="answer many rows at once, and log it")
+    score.add_argument(
+        "data", nargs="?", help="a table, or a .parquet or .csv file; by default the config's source"
+    )
+    score.add_argument("--to", metavar="PLACE", help="a .parquet or .csv file, or a table, for the answers")
+    score.add_argument(
+        "--as-of", metavar="TIME", help="the day the run is for, e.g. 2026-06-01; by default now"
+    )
+    score.add_argument("--event-time", metavar="COLUMN", help="when that happened which each row is about")
+    score.add_argument("--run-id", help="name of the run in the log, which is logged once")
+    score.add_argument("--version", type=int, help="who answers; by default the version that serves")
+    score.add_argument("--prepare", action="store_true", help="the rows are raw: let the config prepare them")
+    score.add_argument("--no-log", action="store_true", help="leave the prediction log alone")
+
+
+def _add_watch(verbs: Any, common: _Parser) -> None:  # noqa: ANN401 - argparse's
+    watch = verbs.add_parser("watch", parents=[common], help="run a script again at every save")
+    watch.add_argument("script", help="a Python file")
+    watch.add_argument("--args", default="", help='its own arguments, as one text: --args "--rows 100"')
+    watch.add_argument("--once", action="store_true", help="run it a single time, as in CI")
+    watch.add_argument("--lazy", action="store_true", help="steps that take long are stale, not run")
+    watch.add_argument("--folder", action="append", default=[], help="look at this folder too")
+
+
+def _add_serve(verbs: Any, common: _Parser) -> None:  # noqa: ANN401 - argparse's
+    serve = verbs.add_parser("serve", parents=[common], help="answer over HTTP with the champion, and log it")
+    serve.add_argument("name", nargs="?", help="a config: its path, or its name under models/")
+    serve.add_argument("--trial", metavar="RUN_ID", default="", help="a study's run, for research only")
+    serve.add_argument("--host", help="address to listen on; by default this machine only")
+    serve.add_argument("--port", type=int, help="by default 8000; 0 takes a free one")
+    serve.add_argument("--workers", type=int, help="processes that answer; by default 1")
+    serve.add_argument("--policy", choices=["durable", "fast"], help="answer when the log is safe, or before")
+    serve.add_argument("--max-rows", type=int, help="most rows of one request")
+    serve.add_argument("--max-body-mb", type=float, help="most megabytes of one body")
+    serve.add_argument("--refresh-seconds", type=float, help="time between two looks at the ledger")
+
+
+def _add_audit(verbs: Any, common: _Parser, named: _Parser) -> None:  # noqa: ANN401 - argparse's
+    """Commands that look back, and go back."""
+    rollback = verbs.add_parser("rollback", parents=[common, named], help="an earlier version serves again")
+    rollback.add_argument("--to", type=int, help="version; by default the last good one before")
+    rollback.add_argument("--reason", required=True, help="why, for the ledger")
+    rollback.add_argument("--mark-bad", action="store_true", help="mark the version that is left")
+    at = "at this time, e.g. 2026-06-01T12:00:00Z"
+    verbs.add_parser("history", parents=[common, named], help="who promoted what, when and why")
+    champion = verbs.add_parser("champion", parents=[common, named], help="the version that serves")
+    champion.add_argument("--at", metavar="TIME", help=f"that served {at}")
+    explain = verbs.add_parser("explain", parents=[common, named], help="what a version was made of")
+    explain.add_argument("version", type=int, nargs="?", help="number of the version")
+    explain.add_argument("--at", metavar="TIME", help=f"the version that served {at}")
+    explain.add_argument("--config", action="store_true", help="only its frozen config, as the file it was")
+    diff = verbs.add_parser("diff", parents=[common, named], help="what tells one version from another")
+    diff.add_argument("before", type=int, help="number of a version")
+    diff.add_argument("after", type=int, help="number of another")
+    reproduce = verbs.add_parser(
+        "reproduce", parents=[common, named], help="make a version again and compare"
+    )
+    reproduce.add_argument("version", type=int, nargs="?", help="by default the one that serves")
+    reproduce.add_argument("--tolerance", type=float, default=0.0, help="largest difference; by default 0")
+    reproduce.add_argument("--to", metavar="FILE", help="write the certificate there too")
+    mark = verbs.add_parser("mark", parents=[common, named], help="versions that may not serve again")
+    mark.add_argument("version", type=int, nargs="?", help="to mark bad; without it, what is marked")
+    mark.add_argument("--reason", default="", help="why")
+    mark.add_argument("--unmark", action="store_true", help="take the mark back")
+
+
+def _add_watching(verbs: Any, common: _Parser, named: _Parser) -> None:  # noqa: ANN401 - argparse's
+    """Commands that look at what was logged, and act on it."""
+    when = _Parser(add_help=False)
+    when.add_argument("--since", metavar="TIME", help="first event time, e.g. 2026-06-01 (UTC)")
+    when.add_argument("--until", metavar="TIME", help="end of the window, itself left out")
+    when.add_argument("--every", metavar="DURATION", help="check window by window: 7d, 6h")
+    when.add_argument("--now", metavar="TIME", help="as if it were this time")
+    when.add_argument("--exit-code", action="store_true", help="exit 7 for drift, 8 if it could not tell")
+    monitor = verbs.add_parser("monitor", parents=[common, named, when], help="has what is served drifted?")
+    monitor.add_argument("--version", type=int, help="whose answers; by default of what served last")
+    monitor.add_argument("--html", metavar="PATH", help="where the page goes; by default among the stores")
+    monitor.add_argument("--alert-command", default="", metavar="COMMAND", help="started on an alarm")
+    monitor.add_argument("--alert-url", metavar="URL", help="called on an alarm")
+    monitor.add_argument("--self-check", type=int, default=0, metavar="N", help="N windows without drift")
+    performance = verbs.add_parser("performance", parents=[common, named, when], help="score by late labels")
+    performance.add_argument("--labels", required=True, help="a table, or a .csv or .parquet file")
+    performance.add_argument("--label", metavar="COLUMN", help="column of the label; by default the target")
+    performance.add_argument(
+        "--request-id", metavar="COLUMN", help="labels are of requests; by default of keys"
+    )
+    retrain = verbs.add_parser("retrain", parents=[common, named], help="same config, new data, same gate")
+    retrain.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    retrain.add_argument("--force", action="store_true", help="ask neither policy nor cooldown")
+    retrain.add_argument("--now", metavar="TIME", help="as if it were this time")
+
+
+def _add_upkeep(verbs: Any, common: _Parser, named: _Parser) -> None:  # noqa: ANN401 - argparse's
+    """Commands that keep the stores tidy and sound."""
+    some = _Parser(add_help=False)
+    some.add_argument("name", nargs="?", help="the project, or the path of its config; by default all")
+    cleanup = verbs.add_parser("cleanup", parents=[common, some], help="what nothing reaches any more")
+    cleanup.add_argument("--apply", action="store_true", help="remove it, after asking")
+    cleanup.add_argument("--yes", action="store_true", help="do not ask")
+    for option, default, text in (
+        ("--keep-days", 90, "what served in so many days stays"),
+        ("--keep-versions", 5, "so many that served last stay"),
+        ("--grace-days", 14, "nothing younger goes"),
+    ):
+        cleanup.add_argument(
+            option, type=int, default=default, metavar="N", help=f"{text}; by default {default}"
+        )
+    cleanup.add_argument("--models", action="store_true", help="model files that nothing reaches too")
+    cleanup.add_argument("--versions", action="store_true", help="and their versions in the registry")
+    cleanup.add_argument("--runs", action="store_true", help="old MLflow runs too")
+    cleanup.add_argument("--log-days", type=int, metavar="N", help="predictions logged longer ago too")
+    pin = verbs.add_parser("pin", parents=[common, named], help="keep a version or table from cleanup")
+    pin.add_argument("what", nargs="?", help="a version (v3) or a table; without it, what is pinned")
+    pin.add_argument("--reason", default="", help="why")
+    unpin = verbs.add_parser("unpin", parents=[common, named], help="keep it no longer")
+    unpin.add_argument("what", help="a version (v3) or a table")
+    doctor = verbs.add_parser("doctor", parents=[common, some], help="is everything as it should be?")
+    doctor.add_argument("--fix", action="store_true", help="mend what is safe to mend")
+    verbs.add_parser(
+        "fsck", parents=[common, some], help="read everything again and compare with the records"
+    )
 
 
 def _common() -> _Parser:

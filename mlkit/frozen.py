@@ -20,18 +20,21 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from mlkit import document
 from mlkit.code import installed_version, modules_of
 from mlkit.data.contract import Contract  # noqa: TC001 - pydantic reads it
+from mlkit.data.monitor_spec import Monitor
 from mlkit.data.source import Source  # noqa: TC001 - pydantic reads it
 from mlkit.data.split import Split  # noqa: TC001 - pydantic reads it
 from mlkit.errors import ConfigError, DataError
 from mlkit.model.estimator import check, references, steps_text
 from mlkit.model.evaluation import Metric, Task, get_metric
 from mlkit.model.gate import Gate  # noqa: TC001 - pydantic reads it
+from mlkit.model.retraining import Retrain
 from mlkit.model.spark_estimator import trains_on_spark
 from mlkit.spec import Spec
 from mlkit.workspace import project_name
 
 FORMAT: Literal[1] = 1
 FOLDER = "models"
+_LEFT_OUT = frozenset({"key", "monitor", "retrain"})  # of the file, where they say nothing
 _EXACT_BELOW = 2**53  # where every whole float64 is one int
 _PIN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*==[A-Za-z0-9.+!_-]+")
 GROUND = frozenset({"numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "joblib", "skops", "cloudpickle"})
@@ -107,6 +110,8 @@ class FrozenConfig(Spec):
         source: Where rows come from.
         split: Which rows are test rows.
         gate: When a candidate may serve.
+        monitor: What is watched once it serves.
+        retrain: When it is trained again.
         contract: What prepared rows must keep.
         environment: What the packaged runner requires.
     """
@@ -124,6 +129,8 @@ class FrozenConfig(Spec):
     source: Source
     split: Split
     gate: Gate
+    monitor: Monitor = Monitor()
+    retrain: Retrain = Retrain()
     contract: Contract
     environment: Environment
 
@@ -171,6 +178,7 @@ class FrozenConfig(Spec):
         if self.target in self.features:
             fix = f"remove {self.target!r}"
             raise DataError("DAT044", "the target is also a feature", path="features", fix=fix)
+        self.monitor.check_inputs(self.features)
 
     @property
     def metric_spec(self) -> Metric:
@@ -219,7 +227,8 @@ class FrozenConfig(Spec):
     def dump(self) -> dict[str, Any]:
         """Plain values in the order of the file."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: _plain(value) for name, value in values.items() if name != "key" or value}
+        plain = {name: _plain(value) for name, value in values.items()}
+        return {name: value for name, value in plain.items() if value or name not in _LEFT_OUT}
 
     def to_yaml(self) -> str:
         """The file as text: the same bytes for the same config."""

@@ -7,21 +7,34 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, overload
 
 from mlkit.code import git_state
 from mlkit.data.features import FeatureTable, publish_features
 from mlkit.data.split import Split
 from mlkit.errors import UsageError
+from mlkit.production.cleanup.command import run_cleanup
+from mlkit.production.cleanup.retention import Retention
+from mlkit.production.difference import Difference, diff
 from mlkit.production.evidence import Explanation, History, explain_version, read_champion, read_history
+from mlkit.production.marks import Mark, mark_version
+from mlkit.production.monitor import monitor
+from mlkit.production.performance import measure
+from mlkit.production.pins import pin
+from mlkit.production.reproduce import reproduce
+from mlkit.production.retrain import retrain
 from mlkit.production.rollback import roll_back
 from mlkit.production.runner import deploy, plan_deployment
+from mlkit.production.scoring import score
 from mlkit.production.stores import Stores
 from mlkit.production.task import OPTIONS, read_origin
 from mlkit.research.comparison import Comparison, TestLook, compare_studies, look_at_test, try_splits
 from mlkit.research.exploration import Problem, gather, look_at_split, take_snapshot
-from mlkit.research.freeze import environment_of, freeze_trial
+from mlkit.research.freeze import Rules, environment_of, freeze_trial
 from mlkit.research.handoff import Handoff, hand_off
+from mlkit.research.steps.listing import StepList
+from mlkit.research.steps.replay import refuse_in_step
+from mlkit.research.steps.step import Step, step_maker
 from mlkit.research.study.record import run_study
 from mlkit.research.study.search import (
     Searcher,
@@ -30,21 +43,36 @@ from mlkit.research.study.search import (
     default_pruner,
     default_sampler,
 )
+from mlkit.watch import refuse_when_watched
 from mlkit.workspace import Workspace, open_workspace, project_name, table_name
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Sequence
 
+    from mlkit.data.monitor_spec import Monitor
     from mlkit.data.parts import Parts
     from mlkit.data.snapshot import Snapshot
     from mlkit.data.source import FrameKind, Source
     from mlkit.frozen import FrozenConfig
     from mlkit.model.evaluation import Task
     from mlkit.model.gate import Gate
+    from mlkit.model.retraining import Retrain
+    from mlkit.production.certificate import Certificate
+    from mlkit.production.cleanup.plan import CleanupPlan
+    from mlkit.production.cleanup.sweep import CleanupReport
+    from mlkit.production.monitor_report import MonitorReport
+    from mlkit.production.performance import PerformanceReport
+    from mlkit.production.pins import PinList
     from mlkit.production.plan import Plan
     from mlkit.production.registry import ModelVersion
     from mlkit.production.report import RunReport
+    from mlkit.production.retrain import RetrainReport
+    from mlkit.production.score_report import ScoreReport
     from mlkit.research.study.trials import Study, Trial
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class ModelProject:
@@ -104,9 +132,22 @@ class ModelProject:
         """Where everything is kept."""
         return self._workspace
 
-    @cached_property
+    def __mlkit_key__(self) -> tuple[object, ...]:
+        """What a step depends on that names its project."""
+        return (self._problem, self._workspace.target, str(self._workspace.home))
+
+    @property
     def _stores(self) -> Stores:
+        refuse_in_step("a store of the project")
+        return self._opened
+
+    @cached_property
+    def _opened(self) -> Stores:
         return Stores(self._workspace, self.name)
+
+    def _changing(self, verb: str) -> Stores:
+        refuse_when_watched(verb, self._workspace.target)
+        return self._stores
 
     def publish_features(
         self, table: str, data: object, *, contract: object = None, key: str | Sequence[str] | None = None
@@ -165,6 +206,49 @@ class ModelProject:
         """Cross-validate one estimator under several splits: mean and spread of the metric for each."""
         check_numbers(trials=1, cv=cv, workers=1)
         return try_splits(self._problem, estimator, snapshot, splits, cv=cv, seed=seed)
+
+    @overload
+    def step(self, function: Callable[P, R]) -> Step[P, R]: ...
+
+    @overload
+    def step(
+        self,
+        function: None = None,
+        *,
+        name: str | None = None,
+        depends: Sequence[object] = (),
+        version: str = "",
+        enabled: bool = True,
+    ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
+
+    def step(
+        self,
+        function: Callable[..., Any] | None = None,
+        *,
+        name: str | None = None,
+        depends: Sequence[object] = (),
+        version: str = "",
+        enabled: bool = True,
+    ) -> Any:
+        """Memoise a function: it runs once for the same code on the same content of its arguments.
+
+        Args:
+            function: A plain function; ``@project.step`` above it, or ``@project.step(version="2")``.
+            name: What people call it; by default the name of the function.
+            depends: Functions, modules, paths or values that it depends on in ways that cannot be seen.
+            version: Text to change when something has changed that cannot be seen.
+            enabled: False to run the function at each call; so does ``MLKIT_STEPS=off`` for all steps.
+
+        Raises:
+            StudyError: It is no plain function (RUN080).
+        """
+        folder = self._workspace.home / "steps"
+        make = step_maker(folder, name=name, depends=depends, version=version, enabled=enabled)
+        return make if function is None else make(function)
+
+    def steps(self) -> StepList:
+        """The stored results of steps; `clear()` removes them."""
+        return StepList(self._workspace.home / "steps")
 
     def study(  # noqa: PLR0913 - the surface that users rely on, all by keyword
         self,
@@ -236,6 +320,8 @@ class ModelProject:
         trial: Trial,
         *,
         gate: Gate,
+        monitor: Monitor | None = None,
+        retrain: Retrain | None = None,
         source: Source | str | None = None,
         path: Path | str | None = None,
         reason: str | None = None,
@@ -245,6 +331,8 @@ class ModelProject:
         Args:
             trial: A complete trial, e.g. ``study.best``.
             gate: When a model of this config may serve.
+            monitor: What is watched once it serves, and which values are logged: by default all features.
+            retrain: When it is trained again; by default never by itself.
             source: Where rows come from, if the snapshot was taken from a dataframe in memory.
             path: Where to write.
             reason: Why a tree with uncommitted changes is frozen all the same.
@@ -254,7 +342,7 @@ class ModelProject:
         """
         return freeze_trial(
             trial,
-            gate=gate,
+            rules=Rules(gate, monitor, retrain),
             source=source,
             path=path,
             reason=reason,
@@ -298,23 +386,66 @@ class ModelProject:
 
     def deploy(self, config: FrozenConfig, *, reason: str = "") -> RunReport:
         """Build, train, evaluate, gate, register, promote; repeated, it changes nothing."""
-        return deploy(config, self._own(config), origin=read_origin(config), reason=reason)
+        return deploy(config, self._own(config, "deploy"), origin=read_origin(config), reason=reason)
 
-    def champion(self) -> ModelVersion | None:
-        """The version that serves; None before the first promotion."""
-        return read_champion(self._stores)
+    def score(self, data: object = None, **options: Any) -> ScoreReport:  # noqa: ANN401 - those of `score`
+        """Answer rows with the version that serves, each logged once (`mlkit.production.scoring.score`)."""
+        return score(self._changing("score"), data, **options)
+
+    def monitor(self, **options: Any) -> MonitorReport:  # noqa: ANN401 - those of `monitor`
+        """Check a window of the prediction log (`since`, `until`, ...), by default the last full one."""
+        return monitor(self._stores, **options)
+
+    def performance(self, labels: object, **options: Any) -> PerformanceReport:  # noqa: ANN401 - those of `measure`
+        """Score what was answered by labels that have come since (`label`, `request_id`, `since`, ...)."""
+        return measure(self._stores, labels, **options)
+
+    def retrain(self, config: FrozenConfig, *, dry_run: bool = False, force: bool = False) -> RetrainReport:
+        """Deploy the same config on new data, if its policy says so and nothing speaks against it."""
+        origin = read_origin(config)
+        return retrain(config, self._own(config, "retrain"), dry_run=dry_run, force=force, origin=origin)
+
+    def cleanup(self, *, apply: bool = False, **rules: Any) -> CleanupPlan | CleanupReport:  # noqa: ANN401 - of `Retention`
+        """What nothing reaches any more (`keep_days`, `models`, ...), and with `apply` remove it for good."""
+        made = run_cleanup(self._workspace, self.name, Retention(**rules), apply=apply, yes=True)
+        return cast("CleanupPlan | CleanupReport", made)
+
+    def pin(self, what: int | str, *, reason: str) -> PinList:
+        """Keep a version, or a table, whatever its age; gives what is pinned."""
+        return pin(self._stores, what, reason=reason)
+
+    def champion(self, *, at: dt.datetime | str | None = None) -> ModelVersion | None:
+        """The version that serves, or that served at a time (with its time zone); None if nothing did."""
+        return read_champion(self._stores, at=at)
 
     def history(self) -> History:
         """Every promotion: who, when, from, to, why."""
         return read_history(self._stores)
 
-    def rollback(self, to: int | None = None, *, reason: str) -> RunReport:
-        """Make an earlier version the champion again; by default the one before."""
-        return roll_back(self._stores, to=to, reason=reason)
+    def rollback(self, to: int | None = None, *, reason: str, mark_bad: bool = False) -> RunReport:
+        """Make an earlier version the champion again; by default the last one before that is not marked bad.
 
-    def explain(self, version: int) -> Explanation:
-        """Everything recorded about a version: data, code, config, environment, scores, gate."""
-        return explain_version(self._stores, version)
+        With `mark_bad` the version that is left is marked, so that it does not serve again.
+        """
+        return roll_back(self._changing("rollback"), to=to, reason=reason, mark_bad=mark_bad)
+
+    def mark(self, version: int, *, reason: str, bad: bool = True) -> Mark:
+        """Mark a version bad, so that it does not serve again; `bad=False` takes that back."""
+        return mark_version(self._stores, version, reason=reason, bad=bad)
+
+    def explain(self, version: int | None = None, *, at: dt.datetime | str | None = None) -> Explanation:
+        """Everything recorded about a version, or about the one that served at a time."""
+        return explain_version(self._stores, version, at=at)
+
+    def diff(self, before: int, after: int) -> Difference:
+        """What tells one version from another: config, rows, columns, environment, code, scores."""
+        return diff(self._stores, before, after)
+
+    def reproduce(
+        self, version: int | None = None, *, tolerance: float = 0.0, to: Path | str | None = None
+    ) -> Certificate:
+        """Make a version again from what is recorded, here, and compare what it predicts bit by bit."""
+        return reproduce(self._stores, version, tolerance=tolerance, to=to)
 
     def to_dict(self) -> dict[str, Any]:
         """The project as plain values."""
@@ -343,11 +474,11 @@ class ModelProject:
     def _repr_html_(self) -> str:
         return f"<pre>{self!r}</pre>"
 
-    def _own(self, config: FrozenConfig) -> Stores:
+    def _own(self, config: FrozenConfig, verb: str | None = None) -> Stores:
         if config.name != self.name:
             message = f"this config is of {config.name}, the project is {self.name}"
             raise UsageError("CLI031", message, path="config", fix=f"ModelProject({config.name!r}, ...)")
-        return self._stores
+        return self._changing(verb) if verb else self._stores
 
 
 def _names(value: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,16 +11,33 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from mlkit.codes import CODES
+from mlkit.console import say
 from mlkit.demo.story import run_demo
 from mlkit.digest.fingerprint import fingerprint
+from mlkit.doctor.examine import examine
 from mlkit.errors import EXIT_DONE, ConfigError, DataError, UsageError
 from mlkit.frozen import FrozenConfig
+from mlkit.fsck import check_stores
+from mlkit.production.audit import term_at
+from mlkit.production.cleanup.command import run_cleanup
+from mlkit.production.cleanup.retention import Retention
+from mlkit.production.difference import diff
 from mlkit.production.evidence import explain_version, read_champion, read_history
+from mlkit.production.marks import mark_version, read_marks
+from mlkit.production.monitor import monitor, monitor_windows, page_path
+from mlkit.production.performance import measure
+from mlkit.production.pins import pin, read_pins, unpin
+from mlkit.production.reproduce import reproduce
+from mlkit.production.retrain import retrain
 from mlkit.production.rollback import roll_back
 from mlkit.production.runner import deploy, plan_deployment
+from mlkit.production.scoring import score
+from mlkit.production.service.limits import Settings
+from mlkit.production.service.run import project_of, serve
 from mlkit.production.serving.choice import start_job
 from mlkit.production.stores import Stores
 from mlkit.production.task import OPTIONS, read_origin
+from mlkit.production.windows import read_duration, read_time
 from mlkit.research.bundle import (
     bundle_targets,
     bundled_configs,
@@ -29,12 +47,18 @@ from mlkit.research.bundle import (
     write_bundle,
 )
 from mlkit.research.handoff import hand_off
-from mlkit.targets import read_targets
+from mlkit.targets import Alert, read_targets
+from mlkit.watch import watch
 from mlkit.workspace import open_workspace, project_name
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
+
+    from mlkit.workspace import Workspace
+
+
+_SERVE_OPTIONS = ("host", "port", "workers", "policy", "max_rows", "refresh_seconds")
 
 
 class Printable(Protocol):
@@ -79,17 +103,122 @@ def deploy_verb(options: argparse.Namespace) -> tuple[Printable, int]:
 
 def rollback_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     """Move the champion to an earlier version."""
-    report = roll_back(_stores(options), to=options.to, reason=options.reason)
+    report = roll_back(_stores(options), to=options.to, reason=options.reason, mark_bad=options.mark_bad)
     return report, report.exit_code
+
+
+def score_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+    """Answer rows, and log the answers once."""
+    report = score(
+        _stores(options),
+        options.data,
+        prepare=options.prepare or None,
+        version=options.version,
+        run_id=options.run_id,
+        event_time=options.event_time,
+        as_of=read_time(options.as_of, path="as-of") if options.as_of else None,
+        to=options.to,
+        log=not options.no_log,
+    )
+    return report, EXIT_DONE
 
 
 def trigger_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     """Start a job of the bundle."""
     stores, job = _stores(options), options.job
     parameters = dict(map(_setting, options.set))
+    if options.action == "rollback" and not parameters.get("to"):
+        # A lost answer makes people repeat a command; "the version before" would then be another one.
+        message = "a job that is started from afar is told which version to go back to"
+        raise UsageError("CLI002", message, path="--set", fix="mlkit history, then --set to=N")
     name = f"{stores.project}-{options.action}"
     run = start_job(stores.workspace, name, job=job, parameters=parameters, wait=not options.no_wait)
     return run, EXIT_DONE
+
+
+def monitor_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+    """Check one window of the prediction log, or several, and draw the newest."""
+    stores = _stores(options)
+    asked: dict[str, Any] = {**_times(options), "version": options.version, "self_check": options.self_check}
+    if options.alert_command or options.alert_url:
+        asked["alert"] = Alert(command=tuple(shlex.split(options.alert_command)), url=options.alert_url)
+    if options.every:
+        run = monitor_windows(stores, every=read_duration(options.every, path="every"), **asked)
+        newest = run.windows[-1]
+    else:
+        run, newest = None, monitor(stores, **asked)
+    made = run or newest
+    page = Path(options.html) if options.html else page_path(stores, newest)
+    newest.write_html(page)
+    say(f"page {page}")
+    return made, made.verdict_code if options.exit_code else made.exit_code
+
+
+def performance_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+    """Score the logged answers by labels that have come since."""
+    every = read_duration(options.every, path="every") if options.every else None
+    named: dict[str, Any] = {"label": options.label, "request_id": options.request_id, "every": every}
+    report = measure(_stores(options), options.labels, **named, **_times(options))
+    return report, report.verdict_code if options.exit_code else report.exit_code
+
+
+def retrain_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+    """Retrain if the policy of the config says so."""
+    config, stores = _opened(options)
+    now = read_time(options.now, path="now") if options.now else None
+    asked = {"dry_run": options.dry_run, "force": options.force, "now": now}
+    report = retrain(config, stores, origin=read_origin(config), **asked)
+    return report, report.exit_code
+
+
+def cleanup_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+    """Plan what nothing reaches any more, and with ``--apply`` remove it."""
+    names = [field.name for field in dataclasses.fields(Retention)]
+    rules = Retention(**{name: getattr(options, name) for name in names})
+    workspace, project = _one_or_all(options)
+    return run_cleanup(workspace, project, rules, apply=options.apply, yes=options.yes), EXIT_DONE
+
+
+def pin_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+    """Keep something from cleanup, or list what is kept."""
+    stores = _stores(options)
+    made = pin(stores, options.what, reason=options.reason) if options.what else read_pins(stores)
+    return made, EXIT_DONE
+
+
+def unpin_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+    """Keep something no longer."""
+    return unpin(_stores(options), options.what), EXIT_DONE
+
+
+def doctor_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+    """Look for what is wrong or soon will be, and with ``--fix`` mend what is safe."""
+    report = examine(options.target, project=_project(options), fix=options.fix)
+    return report, report.exit_code
+
+
+def fsck_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+    """Read everything again and compare it with the records."""
+    workspace, project = _one_or_all(options)
+    report = check_stores(workspace, project)
+    return report, report.exit_code
+
+
+def serve_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+    """Serve the champion, or with ``--trial`` the model of a study's run, until a signal says stop."""
+    chosen = {name: getattr(options, name) for name in _SERVE_OPTIONS}
+    if options.max_body_mb is not None:
+        chosen["max_body_bytes"] = int(options.max_body_mb * 1_000_000)
+    settings = Settings(**{name: value for name, value in chosen.items() if value is not None})
+    if options.name is None and not options.trial:
+        fix = "mlkit serve NAME, or mlkit serve --trial RUN_ID"
+        raise UsageError("CLI055", "it was not said what to serve", path="name", fix=fix)
+    if options.name is None:
+        workspace = open_workspace(options.target)
+        stores = Stores(workspace, project_of(workspace, options.trial))
+    else:
+        stores = _stores(options)
+    return serve(stores, settings, trial=options.trial), EXIT_DONE
 
 
 def history_verb(options: argparse.Namespace) -> tuple[Printable, int]:
@@ -98,16 +227,39 @@ def history_verb(options: argparse.Namespace) -> tuple[Printable, int]:
 
 
 def champion_verb(options: argparse.Namespace) -> tuple[Printable, int]:
-    """The version that serves."""
-    champion = read_champion(_stores(options))
-    if champion is None:
-        return Answer("nothing serves yet", {"version": None}), EXIT_DONE
-    return champion, EXIT_DONE
+    """The version that serves, or that served at a time."""
+    found = term_at(_stores(options), options.at) if options.at else read_champion(_stores(options))
+    if found is None:
+        said = f"nothing served at {options.at}" if options.at else "nothing serves yet"
+        return Answer(said, {"version": None}), EXIT_DONE
+    return found, EXIT_DONE
 
 
 def explain_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     """What a version was made of."""
-    return explain_version(_stores(options), options.version), EXIT_DONE
+    found = explain_version(_stores(options), options.version, at=options.at)
+    if options.config:
+        return Answer(found.files.config.rstrip("\n"), {"config": found.files.config}), EXIT_DONE
+    return found, EXIT_DONE
+
+
+def diff_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+    """What tells one version from another."""
+    return diff(_stores(options), options.before, options.after), EXIT_DONE
+
+
+def reproduce_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+    """Make a version again and compare."""
+    made = reproduce(_stores(options), options.version, tolerance=options.tolerance, to=options.to)
+    return made, EXIT_DONE
+
+
+def mark_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+    """Mark a version bad, take a mark back, or list what is marked."""
+    stores = _stores(options)
+    if options.version is None:
+        return read_marks(stores), EXIT_DONE
+    return mark_version(stores, options.version, reason=options.reason, bad=not options.unmark), EXIT_DONE
 
 
 def handoff_verb(options: argparse.Namespace) -> tuple[Printable, int]:
@@ -156,6 +308,19 @@ def fingerprint_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     return Answer(found, {"file": str(path), "fingerprint": found}), EXIT_DONE
 
 
+def watch_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+    """Run a script at every save."""
+    report = watch(
+        options.script,
+        arguments=shlex.split(options.args),
+        folders=options.folder,
+        once=options.once,
+        lazy=options.lazy,
+        target=options.target,
+    )
+    return report, report.exit_code
+
+
 def demo_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     """Tell the whole story on real data."""
     return run_demo(Path(options.dir), target=options.target), EXIT_DONE
@@ -179,10 +344,26 @@ def _opened(options: argparse.Namespace) -> tuple[FrozenConfig, Stores]:
 
 def _stores(options: argparse.Namespace) -> Stores:
     """Stores of a project named by itself or by the path of its config."""
-    name = options.name
-    if name.endswith((".yaml", ".yml")):
+    return Stores(open_workspace(options.target), str(_project(options)))
+
+
+def _one_or_all(options: argparse.Namespace) -> tuple[Workspace, str | None]:
+    """The workspace, and the project if one is named."""
+    project = _project(options)
+    return open_workspace(options.target), project
+
+
+def _project(options: argparse.Namespace) -> str | None:
+    """Name of the project that is named by itself or by the path of its config, if one is."""
+    name: str | None = options.name
+    if name is not None and name.endswith((".yaml", ".yml")):
         name = FrozenConfig.load(name).name
-    return Stores(open_workspace(options.target), project_name(name))
+    return None if name is None else project_name(name)
+
+
+def _times(options: argparse.Namespace) -> dict[str, Any]:
+    given = {name: getattr(options, name) for name in ("since", "until", "now")}
+    return {name: read_time(text, path=name) if text else None for name, text in given.items()}
 
 
 def _setting(text: str) -> tuple[str, str]:

@@ -221,8 +221,11 @@ def _spark_engine(spec: Target, spark: SparkTarget) -> Engine:
     from mlkit.engines.spark.engine import SparkEngine  # noqa: PLC0415 - loads pyspark
     from mlkit.engines.spark.session import open_session  # noqa: PLC0415 - as above
 
+    login = (
+        {"profile": spec.profile} if spark.on_databricks else {}
+    )  # that of the runs, where only they name it
     return SparkEngine(
-        functools.partial(open_session, spark),
+        functools.partial(open_session, spark.model_copy(update=login)),
         catalog=spec.catalog,
         schemas=spec.schemas,
         fetch_bytes=int(spec.fetch_gb * _GIGABYTE),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import importlib
 import importlib.resources
 import os
@@ -74,6 +75,7 @@ class Story:
             f"  flight_delay.py                   the contract, prepare and search you would write\n"
             f"  mlkit history flight_delay        the ledger\n"
             f"  mlkit explain flight_delay 1      all that is recorded of a version\n"
+            f"  mlkit serve flight_delay          the champion answers over HTTP\n"
             f"  {self._look}\n"
             f"                                    trials, figures and models in MLflow"
         )
@@ -108,6 +110,7 @@ def run_demo(folder: Path, *, target: str | None = None) -> Story:
         study = _explore(story, project, user)
         config = _freeze(story, project, study)
         _first_deployment(story, project, config)
+        _live(story, project, flights)
         _new_data(story, project, config, flights, user)
         _roll_back(story, project)
     return story
@@ -157,6 +160,19 @@ def _first_deployment(story: Story, project: ModelProject, config: FrozenConfig)
         _deploy(story, project, config, tell, expected="promoted")
     with story.chapter("Deploy again", "the same config and data: nothing changes") as tell:
         _deploy(story, project, config, tell, expected="unchanged")
+
+
+def _live(story: Story, project: ModelProject, flights: pd.DataFrame) -> None:
+    """The champion at work on a month that it has not seen."""
+    new = flights[flights["day"].dt.month == _NEW_MONTH]
+    since, until = (dt.datetime(2013, month, 1, tzinfo=dt.UTC) for month in (_NEW_MONTH, _NEW_MONTH + 1))
+    with story.chapter("Score", f"{len(new):,} flights of the next month; answers are logged once") as tell:
+        tell(project.score(new, prepare=True, event_time=since))
+    with story.chapter("Watch", "has what is answered, or asked, moved since the champion was made?") as tell:
+        tell(project.monitor(since=since, until=until, now=until))
+    with story.chapter("Measure", "the flights have landed: the gate's metric on what was answered") as tell:
+        landed = new[["flight_id", "arr_delay"]]
+        tell(project.performance(landed, since=since, until=until, every=until - since, now=until))
 
 
 def _new_data(

@@ -43,6 +43,7 @@ class Build:
         code: Digest of the user's code that the config refers to.
         model_code: Digest of that part of it which the model itself consists of.
         environment: Python's minor version, and the installed version of everything below the model.
+        fetch_bytes: Most bytes of rows in Spark that may come to this process.
     """
 
     config: FrozenConfig
@@ -51,6 +52,7 @@ class Build:
     code: str
     model_code: str
     environment: Mapping[str, str]
+    fetch_bytes: int | None
 
     @cached_property
     def fingerprints(self) -> tuple[str, str]:
@@ -84,7 +86,12 @@ class Build:
         """Rows in Spark, of this build or of its published tables, as the estimator sees them."""
         config = self.config
         return as_frame_rows(
-            frame, config.contract, features=config.features, target=config.target, rows=self.rows[0]
+            frame,
+            config.contract,
+            features=config.features,
+            target=config.target,
+            rows=self.rows[0],
+            most=self.fetch_bytes,
         )
 
     @cached_property
@@ -132,6 +139,7 @@ def build(config: FrozenConfig, engine: Engine) -> Build:
         code=code_digest(user_files(config.references)),
         model_code=code_digest(model_code(config)),
         environment=installed_environment(config),
+        fetch_bytes=engine.fetch_bytes,
     )
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from mlkit.boundary import user_code
 from mlkit.console import say
+from mlkit.data.drift import BINS_FILE
 from mlkit.data.snapshot import scan_rows
 from mlkit.errors import IntegrityError
 from mlkit.failpoints import failpoint
 from mlkit.model.predictions import predict
 from mlkit.model.spark_training import fit_frame
 from mlkit.model.training import as_rows, deterministic, fit
+from mlkit.production.baseline import baseline_here, baseline_in_spark
 from mlkit.production.build import model_code
 from mlkit.production.registry import MANIFEST_TAG, MODEL_KEY
 from mlkit.tracking.models import save_model
@@ -22,12 +25,15 @@ from mlkit.tracking.models import save_model
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlkit.data.drift import Baseline
     from mlkit.data.parts import Parts
     from mlkit.production.build import Build
     from mlkit.production.stores import Stores
 
 CONFIG_FILE = "mlkit_config.yaml"
-_EXAMPLE_ROWS = 5
+ANSWERS_FILE = "mlkit_example.json"
+"""What a model answers to its stored example: values of each column. One that trains on Spark has none."""
+_EXAMPLE_ROWS = 20  # enough to tell a model that answers a row alone otherwise than among others
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,11 +54,13 @@ class Candidate:
 
 
 class _Fitted(NamedTuple):
-    """A fitted estimator, a few rows as it sees them, and the numpy kind of what it predicts of them."""
+    """A fitted estimator, rows as it sees them, the numpy kind of what it predicts, and its baseline."""
 
     estimator: object
     example: pd.DataFrame
     output: str
+    baseline: Baseline
+    answers: str | None = None
 
 
 def make_candidate(build: Build, stores: Stores, *, run_id: str) -> Candidate:
@@ -90,9 +98,12 @@ def _fit_here(build: Build) -> _Fitted:
     rows = as_rows(parts.train, config.contract, features=config.features, target=config.target)
     with deterministic(config.seed):
         estimator = fit(config.model, rows, seed=config.seed, trusted=config.environment.packages)
+        baseline = baseline_here(estimator, build)
     example = rows.frame.head(_EXAMPLE_ROWS)
     predictions = predict(estimator, example, task=config.task)
-    return _Fitted(estimator, example, predictions.values.dtype.kind)  # noqa: PD011 - an array already
+    kind = predictions.values.dtype.kind  # noqa: PD011 - an array already
+    answers = json.dumps(predictions.to_table().to_pydict())
+    return _Fitted(estimator, example, kind, baseline, answers)
 
 
 def _fit_in_spark(build: Build, stores: Stores) -> _Fitted:
@@ -100,11 +111,15 @@ def _fit_in_spark(build: Build, stores: Stores) -> _Fitted:
     config = build.config
     rows = build.frame_rows(scan_rows(stores.engine, build.table("train"), config.contract))
     model = fit_frame(config.model, rows, seed=config.seed, trusted=config.environment.packages)
-    return _Fitted(model, rows.example(config.contract, _EXAMPLE_ROWS), rows.answers(config.task))
+    baseline = baseline_in_spark(model, build, stores)
+    return _Fitted(model, rows.example(config.contract, _EXAMPLE_ROWS), rows.answers(config.task), baseline)
 
 
 def _save(folder: Path, fitted: _Fitted, build: Build) -> str:
     config = build.config
+    extra = {CONFIG_FILE: config.to_yaml(), BINS_FILE: fitted.baseline.to_text()}
+    if fitted.answers is not None:
+        extra[ANSWERS_FILE] = fitted.answers
     return save_model(
         folder,
         fitted.estimator,
@@ -113,5 +128,5 @@ def _save(folder: Path, fitted: _Fitted, build: Build) -> str:
         output=fitted.output,
         requirements=config.environment.requirements,
         code=model_code(config),
-        extra={CONFIG_FILE: config.to_yaml()},
+        extra=extra,
     )

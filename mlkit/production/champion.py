@@ -135,8 +135,14 @@ def _test_frame(build: Build, stores: Stores, contract: Contract, features: list
     """The published test rows, for a champion that answers in Spark."""
     check_frame_source(None, stores.engine)
     frame = scan_rows(stores.engine, build.table("test"), build.config.contract)
-    target, count = build.config.target, build.rows[1]
-    return as_frame_rows(frame, contract, features=features, target=target, rows=count)
+    return as_frame_rows(
+        frame,
+        contract,
+        features=features,
+        target=build.config.target,
+        rows=build.rows[1],
+        most=stores.engine.fetch_bytes,
+    )
 
 
 def _test_rows(build: Build, stores: Stores) -> pa.Table:

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from mlkit.engines.base import MONITORING, TableName
 from mlkit.errors import IntegrityError, RaceLostError, StoreError
+from mlkit.production.ledger import reading
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -74,9 +75,9 @@ class Decision:
         return {name: self.record[name] for name in EVIDENCE}
 
     @property
-    def scored(self) -> bool:
-        """False if the champion could not be scored; by the next time it may be."""
-        return not self.record["scores"]["champion_error"]
+    def lasts(self) -> bool:
+        """False of a refusal for a reason that may go away: no score of the champion, or a mark."""
+        return not self.record["scores"]["champion_error"] and "marked" not in self.record
 
 
 class Decisions:
@@ -86,6 +87,10 @@ class Decisions:
         """Nothing is read or made yet."""
         self._engine = engine
         self._table = TableName(MONITORING, f"{project}__decisions")
+
+    def all(self) -> list[Decision]:
+        """Every decision, oldest first."""
+        return self._read()[0]
 
     def find(self, run_key: str) -> list[Decision]:
         """Every decision about a candidate, oldest first."""
@@ -102,7 +107,7 @@ class Decisions:
         refused = [
             decision
             for decision in self.find(run_key)
-            if decision.outcome != "promote" and decision.champion_model_id == champion and decision.scored
+            if decision.outcome != "promote" and decision.champion_model_id == champion and decision.lasts
         ]
         return refused[-1] if refused else None
 
@@ -150,7 +155,8 @@ class Decisions:
         if info is None:
             return [], 0
         stream = self._engine.read(self._table, version=info.version, columns=SCHEMA.names)
-        found = [_decision(row) for row in stream.read_all().to_pylist()]
+        with reading(self._table):
+            found = [_decision(row) for row in stream.read_all().to_pylist()]
         return sorted(found, key=lambda decision: decision.at), info.version
 
 

@@ -14,7 +14,7 @@ from mlkit.digest.fingerprint import lanes
 from mlkit.engines.base import TRAINING
 from mlkit.errors import MlkitError, StoreError
 from mlkit.model.evaluation import score
-from mlkit.model.gate import Scores, judge
+from mlkit.model.gate import Scores, Verdict, judge
 from mlkit.model.predictions import predict
 from mlkit.model.spark_training import Answers, predict_frame
 from mlkit.production.champion import champion_predictions, unseen_rows
@@ -23,11 +23,13 @@ from mlkit.production.ledger import now
 from mlkit.production.report import StoredTable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from mlkit.model.gate import Outcome
     from mlkit.production.build import Build
     from mlkit.production.candidate import Candidate
     from mlkit.production.ledger import Entry
+    from mlkit.production.marks import Mark
     from mlkit.production.stores import Stores
 
 ROW_COLUMNS = ("row_lane0", "row_lane1")
@@ -78,6 +80,7 @@ def decide(
     *,
     tables: Mapping[str, StoredTable],
     origin: Mapping[str, Any],
+    mark: Mark | None = None,
 ) -> Decision:
     """Judge, and make the record of it.
 
@@ -88,11 +91,15 @@ def decide(
         head: The champion it was compared with.
         tables: Its train and test tables.
         origin: Where its config came from.
+        mark: The mark on this very model, if it was found bad before.
     """
     config = build.config
     direction = config.metric_spec.direction
     verdict = judge(evaluation.scores, config.gate, direction=direction)
+    if mark is not None:
+        verdict = _barred(verdict, evaluation.scores, mark)
     record = {
+        **({"marked": mark.to_dict()} if mark else {}),
         **{part: dataclasses.asdict(table) for part, table in tables.items()},
         "predictions": dataclasses.asdict(evaluation.predictions),
         "key": list(config.key),
@@ -114,24 +121,44 @@ def decide(
     return Decision(build.run_key, head.model_id if head else "", verdict.outcome, plain(record), now())
 
 
+def _barred(verdict: Verdict, scores: Scores, mark: Mark) -> Verdict:
+    """What the gate says of a model that was marked bad, whatever its score."""
+    reason = f"it is the model of v{mark.version}: {mark.sentence}"
+    stays: Outcome = "reject" if scores.first_deployment else "keep"
+    return Verdict(passed=False, outcome=stays, reasons=(*verdict.reasons, reason))
+
+
 def _publish(build: Build, stores: Stores, answers: Answers) -> StoredTable:
     """`test_predictions`: one row per test row with its key, label and prediction.
 
     The model is named by its key, which follows from config and data, and not by MLflow's id, which is
     drawn: so the same model trained anywhere gives the very same table.
     """
-    config, known = build.config, answers.columns
-    names = config.key or ROW_COLUMNS
-    identity = [known.column(name) for name in config.key] or list(map(pa.array, answers.lanes))
+    config = build.config
+    rows = prediction_rows(answers, key=config.key, target=config.target, model_key=build.model_key)
+    prefix = f"{config.name}__test_predictions"
+    return StoredTable.of(stores.engine.publish(TRAINING, prefix, rows.to_reader()))
+
+
+def prediction_rows(answers: Answers, *, key: Sequence[str], target: str, model_key: str) -> pa.Table:
+    """Answers as the rows of `test_predictions`.
+
+    Args:
+        answers: What the model says of the test rows, with key and target among the columns.
+        key: Key columns of the project; without any, rows are known by their digests.
+        target: Label column.
+        model_key: What decides the model.
+    """
+    known = answers.columns
+    identity = [known.column(name) for name in key] or list(map(pa.array, answers.lanes))
     made = answers.predictions.to_table()
     columns = {
-        **dict(zip(names, identity, strict=True)),
-        "label": known.column(config.target),
+        **dict(zip(key or ROW_COLUMNS, identity, strict=True)),
+        "label": known.column(target),
         **{name: made.column(name) for name in made.column_names},
-        "model_key": pa.array([build.model_key] * known.num_rows, pa.string()),
+        "model_key": pa.array([model_key] * known.num_rows, pa.string()),
     }
-    prefix = f"{config.name}__test_predictions"
-    return StoredTable.of(stores.engine.publish(TRAINING, prefix, pa.table(columns).to_reader()))
+    return pa.table(columns)
 
 
 def _compared(head: Entry, build: Build, stores: Stores, answers: Answers) -> Scores:

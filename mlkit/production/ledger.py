@@ -7,6 +7,7 @@ that judged against the same champion exactly one moves it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import getpass
@@ -16,9 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 
 from mlkit.engines.base import MONITORING, TableName
-from mlkit.errors import RaceLostError
+from mlkit.errors import IntegrityError, RaceLostError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlkit.engines.base import Engine
 
 Kind = Literal["promotion", "rollback", "code"]
@@ -131,8 +134,23 @@ class Ledger:
         rows = (
             self._engine.read(self._table, version=info.version, columns=SCHEMA.names).read_all().to_pylist()
         )
-        entries = [Entry(**{**row, "evidence": json.loads(row["evidence"])}) for row in rows]
+        with reading(self._table):
+            entries = [Entry(**{**row, "evidence": json.loads(row["evidence"])}) for row in rows]
         return sorted(entries, key=lambda entry: entry.seq), info.version
+
+
+@contextlib.contextmanager
+def reading(table: TableName) -> Iterator[None]:
+    """Tell a row of an own table that does not read from a mistake of ours.
+
+    Raises:
+        IntegrityError: INT060.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, KeyError) as exc:
+        message = "a record of this table does not read as what was written"
+        raise IntegrityError("INT060", message, path=str(table), fix="restore it from a backup") from exc
 
 
 def actor() -> str:

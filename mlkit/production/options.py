@@ -52,6 +52,17 @@ def whole_number(name: str, text: str) -> int:
     return int(text)
 
 
+def switch(name: str, text: str) -> bool:
+    """A yes or no that an option gives; empty is no.
+
+    Raises:
+        UsageError: It is neither (CLI069).
+    """
+    if text not in ("", "true", "false"):
+        raise UsageError("CLI069", f"expected true or false, found {text!r}", path=name, fix=f"--{name}=true")
+    return text == "true"
+
+
 def _option(argument: str, known: Sequence[str]) -> tuple[str, str]:
     name, equals, value = argument.removeprefix("--").partition("=")
     if not argument.startswith("--") or not equals or name not in known:

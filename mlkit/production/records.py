@@ -16,7 +16,7 @@ import pyarrow as pa
 from mlkit.engines.base import MONITORING, TableName
 from mlkit.errors import RaceLostError, StoreError
 from mlkit.production.decisions import plain
-from mlkit.production.ledger import actor, now
+from mlkit.production.ledger import actor, now, reading
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -98,9 +98,9 @@ class Records:
         if info is None:
             return [], 0
         stream = self._engine.read(self._table, version=info.version, columns=SCHEMA.names)
-        found = [
-            Record(**{**row, "record": json.loads(row["record"])}) for row in stream.read_all().to_pylist()
-        ]
+        rows = stream.read_all().to_pylist()
+        with reading(self._table):
+            found = [Record(**{**row, "record": json.loads(row["record"])}) for row in rows]
         return sorted(found, key=lambda record: record.seq), info.version
 
 

@@ -9,8 +9,10 @@ nothing is asked that it cannot answer: no stages, no filters but the name, no t
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow.exceptions import MlflowException
@@ -20,12 +22,11 @@ from mlkit.errors import IntegrityError, StoreError
 from mlkit.failpoints import failpoint
 from mlkit.tracking.copies import download, fetch_once, local_path
 from mlkit.tracking.limits import check_version_tags
-from mlkit.tracking.models import load_model, verify_manifest
+from mlkit.tracking.models import load_model, manifest_faults, verify_manifest
 from mlkit.tracking.store import translated
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
     from mlflow.entities.model_registry import ModelVersion as NativeVersion
 
@@ -127,6 +128,16 @@ class Registry:
             location = self._location(model_id)
             return local_path(location) or fetch_once(location, model_id, self._tracking.workspace)
 
+    def copy(self, model_id: str, place: Path) -> Path:
+        """Copy the files of a logged model below a folder, for who must not depend on the store later."""
+        with translated("fetch a model"):
+            location = self._location(model_id)
+            here = local_path(location)
+            if here is None:
+                return download(location, str(place), self._tracking.workspace)
+            bytecode = shutil.ignore_patterns("__pycache__")  # of whoever served from there; never read
+            return Path(shutil.copytree(here, place / here.name, symlinks=True, ignore=bytecode))
+
     def load(self, model_id: str, *, manifest_digest: str) -> Any:  # noqa: ANN401 - any estimator
         """The estimator of a logged model, after checking every file of it."""
         return load_model(self.folder(model_id), manifest_digest=manifest_digest)
@@ -134,6 +145,10 @@ class Registry:
     def verify(self, model_id: str, *, manifest_digest: str) -> None:
         """Check that a logged model's files are those recorded."""
         verify_manifest(self.folder(model_id), manifest_digest=manifest_digest)
+
+    def faults(self, model_id: str, *, manifest_digest: str) -> Iterator[IntegrityError]:
+        """Every way in which a logged model's files differ from those recorded."""
+        return manifest_faults(self.folder(model_id), manifest_digest=manifest_digest)
 
     def register(self, model_id: str, *, run_id: str, run_key: str, tags: Mapping[str, str]) -> ModelVersion:
         """Register a logged model once: its version of the same run key is found again.

@@ -19,7 +19,8 @@ from mlkit.model.gate import Scores, judge
 from mlkit.production.build import Build, build
 from mlkit.production.candidate import make_candidate
 from mlkit.production.judging import decide, evaluate
-from mlkit.production.outputs import verify_outputs
+from mlkit.production.marks import read_marks
+from mlkit.production.outputs import OutputsRemovedError, check_outputs_stay, verify_outputs
 from mlkit.production.plan import Plan, make_plan
 from mlkit.production.promotion import code_entry, move_champion, promotion_entry, register_candidate
 from mlkit.production.repeat import repeat_deployment
@@ -97,7 +98,12 @@ def deploy(
 
 
 def _plan(made: Build, stores: Stores, head: Entry | None) -> Plan:
-    return make_plan(made, head, stores.decisions.settled(made.run_key, stores.ledger.entries()))
+    plan = make_plan(made, head, stores.decisions.settled(made.run_key, stores.ledger.entries()))
+    mark = read_marks(stores).of(made) if plan.kind == "primary" else None
+    if mark is None:
+        return plan
+    reason = f"the gate would keep it out: it is the model of v{mark.version}, which is marked bad"
+    return dataclasses.replace(plan, reasons=(*plan.reasons, reason))
 
 
 @dataclasses.dataclass
@@ -125,6 +131,8 @@ class _Deployment:
                 version = self._register(decision, run.run_id)
                 champion = self._promote(version, decision)
                 self._refresh(champion)
+            elif self.head is not None:  # an earlier refresh may have failed
+                self._refresh(self.stores.show_head(self.head))
             report = self._report(decision, version=version.version if version else None)
             return run.finish(report, decision)
 
@@ -149,12 +157,13 @@ class _Deployment:
 
     def unchanged(self, decision: Decision) -> RunReport:
         """Nothing to do but to verify what stands, and to finish what a stopped run left open."""
-        self._verify(decision)
+        removed = self._verify_unless_removed(decision)
         if self.head is not None:
             self._refresh(self.head)
         own = [entry for entry in self.stores.ledger.entries() if entry.run_key == self.made.run_key]
         report = self._report(decision, version=own[-1].to_version if own else None)
         report = settled_report(self.made, self.stores, report, decision)
+        report = dataclasses.replace(report, notes=(*report.notes, *removed))
         if decision.outcome == "reject":
             return report
         if decision.outcome == "keep":
@@ -207,7 +216,10 @@ class _Deployment:
         self, candidate: Candidate, evaluation: Evaluation, tables: Mapping[str, StoredTable]
     ) -> Decision:
         with self.clock.step("gate") as said:
-            decision = decide(self.made, candidate, evaluation, self.head, tables=tables, origin=self.origin)
+            mark = read_marks(self.stores).of(self.made)
+            decision = decide(
+                self.made, candidate, evaluation, self.head, tables=tables, origin=self.origin, mark=mark
+            )
             decision = self.stores.decisions.record(decision)
             said.append(f"{decision.outcome}: {decision.record['verdict']['reasons'][-1]}")
             failpoint("gate.recorded")
@@ -223,6 +235,7 @@ class _Deployment:
     def _promote(self, version: ModelVersion, decision: Decision) -> Entry:
         with self.clock.step("promote") as said:
             entry = promotion_entry(self.made, decision, version, self.head, reason=self.reason)
+            check_outputs_stay(self.stores, entry)
             champion = move_champion(self.stores, entry, attempt=self.attempt)
             before = f"v{self.head.to_version} -> " if self.head else ""
             said.append(f"champion {before}v{version.version}, ledger entry {entry.seq}")
@@ -243,6 +256,16 @@ class _Deployment:
                 evidence=decision.record,
             )
             said.append(f"{judged['model_id']} and its tables are what was recorded")
+
+    def _verify_unless_removed(self, decision: Decision) -> list[str]:
+        """Verify what stands; of a model that does not serve, cleanup may have removed it, which is said."""
+        try:
+            self._verify(decision)
+        except OutputsRemovedError as exc:
+            if self.head is not None and self.head.model_id == decision.record["candidate"]["model_id"]:
+                raise
+            return [f"{exc.path}: {exc.message}"]
+        return []
 
     def _report(self, decision: Decision, *, version: int | None) -> RunReport:
         record = decision.record
@@ -273,6 +296,8 @@ class _Deployment:
         serves = self.head.to_version if self.head else None
         if serves == entry.to_version:
             return []
+        if mark := read_marks(self.stores).of(entry):
+            return [f"v{serves} serves; {mark.sentence}"]
         way_back = f"mlkit rollback {self.made.config.name} --to {entry.to_version} brings it back"
         return [f"v{entry.to_version} is this run, but v{serves} serves; {way_back}"]
 

@@ -17,14 +17,18 @@ from mlkit.console import say
 from mlkit.errors import MlkitError, StudyError, UsageError
 from mlkit.frozen import FrozenConfig, read_provenance
 from mlkit.production.attempt import JOB_OPTIONS, Attempt
-from mlkit.production.options import parse, whole_number
+from mlkit.production.cleanup.command import cleanup_task
+from mlkit.production.options import parse, switch, whole_number
 from mlkit.production.rehearsal import rehearse
 from mlkit.production.repeat import repeat_deployment
 from mlkit.production.report import RunReport
+from mlkit.production.reproduce import reproduce
 from mlkit.production.rollback import roll_back
 from mlkit.production.runner import deploy, plan_deployment
+from mlkit.production.scoring import score_task
 from mlkit.production.serving.choice import choose_refresher
 from mlkit.production.stores import Stores
+from mlkit.production.watch_task import WATCH_OPTIONS, watch
 from mlkit.targets import CONFIG, FILE
 from mlkit.workspace import open_workspace
 
@@ -32,7 +36,24 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from mlkit.production.certificate import Certificate
+    from mlkit.production.cleanup.plan import CleanupPlan
+    from mlkit.production.cleanup.sweep import CleanupReport
+    from mlkit.production.monitor_report import MonitorReport
     from mlkit.production.plan import Plan
+    from mlkit.production.retrain import RetrainReport
+    from mlkit.production.score_report import ScoreReport
+
+    Made = (
+        RunReport
+        | Plan
+        | Certificate
+        | MonitorReport
+        | RetrainReport
+        | CleanupPlan
+        | CleanupReport
+        | ScoreReport
+    )
 
 _ALWAYS = ("config", "target")
 # Unity Catalog calls a deployment job with these two, spelled so.
@@ -40,13 +61,17 @@ _MODEL = ("model_name", "model_version")
 OPTIONS = {
     "deploy": (*_ALWAYS, "reason", "rehearse", "cv", *_MODEL, *JOB_OPTIONS),
     "plan": _ALWAYS,
-    "rollback": (*_ALWAYS, "to", "reason", *_MODEL, *JOB_OPTIONS),
+    "cleanup": (*_ALWAYS, "apply", "keep-days", *JOB_OPTIONS),
+    "reproduce": (*_ALWAYS, "version", *JOB_OPTIONS),
+    "rollback": (*_ALWAYS, "to", "reason", "mark-bad", *_MODEL, *JOB_OPTIONS),
+    "score": (*_ALWAYS, "as-of", "data", "event-time", "to", *JOB_OPTIONS),
+    **{verb: (*_ALWAYS, *taken) for verb, taken in WATCH_OPTIONS.items()},
 }
 """What each verb takes."""
 _TOLD: tuple[str, ...] = ("outcome", "version", "kind", "should_retrain")
 
 
-def main(arguments: Sequence[str] | None = None, *, configs: Path) -> RunReport | Plan | dict[str, Any]:
+def main(arguments: Sequence[str] | None = None, *, configs: Path) -> Made | dict[str, Any]:
     """Run one verb of the packaged runner.
 
     Args:
@@ -70,7 +95,7 @@ def main(arguments: Sequence[str] | None = None, *, configs: Path) -> RunReport 
         raise StudyError("RUN018", message, path="prepare", fix="raise an error, or return") from exc
 
 
-def _run(verb: str, options: Mapping[str, str], configs: Path) -> RunReport | Plan | dict[str, Any]:
+def _run(verb: str, options: Mapping[str, str], configs: Path) -> Made | dict[str, Any]:
     config = FrozenConfig.load(_config_file(configs, options.get("config")))
     packed = configs / FILE
     named = None if os.environ.get(CONFIG) or not packed.is_file() else packed
@@ -79,12 +104,27 @@ def _run(verb: str, options: Mapping[str, str], configs: Path) -> RunReport | Pl
         result = rehearse(config, stores, cv=whole_number("cv", options.get("cv", "5")))
         document.save(Path(options["rehearse"]), json.dumps(result))
         return result
-    made = plan_deployment(config, stores) if verb == "plan" else _moved(verb, options, config, stores)
+    made = _made(verb, options, config, stores)
     say(repr(made))
     _tell_tasks(task_values(made))
     if isinstance(made, RunReport):
         made.raise_if_rejected()
     return made
+
+
+def _made(verb: str, options: Mapping[str, str], config: FrozenConfig, stores: Stores) -> Made:
+    if verb == "plan":
+        return plan_deployment(config, stores)
+    if verb == "reproduce":
+        number = options.get("version")
+        return reproduce(stores, whole_number("version", number) if number else None)
+    if verb == "cleanup":
+        return cleanup_task(stores, options)
+    if verb == "score":
+        return score_task(stores, options)
+    if verb in WATCH_OPTIONS:
+        return watch(verb, options, config, stores)
+    return _moved(verb, options, config, stores)
 
 
 def _moved(verb: str, options: Mapping[str, str], config: FrozenConfig, stores: Stores) -> RunReport:
@@ -93,7 +133,8 @@ def _moved(verb: str, options: Mapping[str, str], config: FrozenConfig, stores: 
     if verb == "rollback":
         to = options.get("to") or "previous"
         wanted = version if to == "previous" else whole_number("to", to)
-        return roll_back(stores, to=wanted, reason=reason, attempt=attempt)
+        mark_bad = switch("mark-bad", options.get("mark-bad", ""))
+        return roll_back(stores, to=wanted, reason=reason, mark_bad=mark_bad, attempt=attempt)
     served = [entry for entry in stores.ledger.entries() if version and entry.to_version == version]
     if served:  # told of a version that the runner itself has made, it does not make another
         said = [f"v{version}, which started this job, was promoted by ledger entry {served[0].seq}"]
@@ -116,7 +157,7 @@ def _asked_version(options: Mapping[str, str], stores: Stores) -> int | None:
     return whole_number("model_version", version) if version else None
 
 
-def task_values(made: RunReport | Plan) -> dict[str, str]:
+def task_values(made: Made) -> dict[str, str]:
     """What the tasks behind this one may ask: texts, since conditions of a job compare texts."""
     values = made.to_dict()
     told = {name: values[name] for name in _TOLD if name in values}

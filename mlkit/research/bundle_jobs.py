@@ -17,12 +17,12 @@ TIMEOUT_SECONDS = 4 * 3600
 RETRY_AFTER_MILLIS = 60_000
 REFRESHED_BY = "deploy"
 
-# What every task says of itself: a job run that is repeated is known by it, and so is where it came from.
+# What every task says of itself: a job run that is repeated is known by it, and so is where it came from. The
+# address of the repository is left out: Databricks takes it as it is cloned, a login in it included.
 _SAID = (
     "--attempt=w{{workspace.id}}-j{{job.id}}-r{{job.run_id}}-p{{job.repair_count}}-e{{task.execution_count}}",
     "--started-at={{job.start_time.iso_datetime}}",
     "--git-commit=${bundle.git.commit}",
-    "--git-origin=${bundle.git.origin_url}",
     "--bundle=${bundle.name}/${bundle.target}",
 )
 _MODEL = {"model_name": "", "model_version": ""}  # what Unity Catalog calls a deployment job with

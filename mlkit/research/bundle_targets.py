@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlkit.console import say
 from mlkit.engines.base import MONITORING, TRAINING
+from mlkit.errors import ConfigError
 from mlkit.research.bundle_jobs import actions_of, job_key, place_job
 from mlkit.targets import BundleTarget
 from mlkit.workspace import Workspace
@@ -42,8 +43,10 @@ def describe_target(
         default: Whether it is meant where no target is named.
 
     Raises:
-        ConfigError: The settings of a job cluster lack the version of Spark (CFG045).
+        ConfigError: The settings of a job cluster lack the version of Spark (CFG045), or the target's tables
+            are not in Spark (CFG042).
     """
+    _check_place(name, target)
     bundle = settings_of(target)
     _tell_python(configs, name, bundle)
     jobs = {
@@ -58,6 +61,14 @@ def describe_target(
         **_place(bundle),
         "resources": {**stores, "jobs": jobs},
     }
+
+
+def _check_place(name: str, target: Target) -> None:
+    """Refuse a job whose tables and ledger would lie on a disk that is thrown away when it ends."""
+    if target.on_databricks and target.spark is None:
+        message = "the tables of a job lie in Spark, and this target says nothing of it"
+        fix = f"[targets.{name}.spark] with serverless = true, cluster or profile; empty for the job's own"
+        raise ConfigError("CFG042", message, path=f"targets.{name}.spark", fix=fix)
 
 
 def settings_of(target: Target) -> BundleTarget:

@@ -232,7 +232,12 @@ def _test_in_spark(trial: Trial, setting: StudySetting) -> tuple[NDArray[Any], P
     parts = cut_frame(frame, setting.split, key=setting.key, target=target)
     train, test = (
         as_frame_rows(
-            part, snapshot.contract, features=setting.features, target=target, rows=setting.train_rows
+            part,
+            snapshot.contract,
+            features=setting.features,
+            target=target,
+            rows=setting.train_rows,
+            most=snapshot.engine.fetch_bytes,
         )
         for part in (parts.train, parts.test)
     )

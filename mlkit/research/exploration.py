@@ -192,7 +192,12 @@ def _cut_in_spark(
     parts = cut_frame(scan_rows(snapshot.engine, snapshot.table, snapshot.contract), **rule)
     task = problem.task or _inferred_task(_some_labels(parts.train, problem.target), problem.target)
     rows = as_frame_rows(
-        parts.train, snapshot.contract, features=features, target=problem.target, rows=parts.rows[0]
+        parts.train,
+        snapshot.contract,
+        features=features,
+        target=problem.target,
+        rows=parts.rows[0],
+        most=snapshot.engine.fetch_bytes,
     )
     folds = study_frame_folds(parts, cv, **rule, seed=seed)
     return _Cut(task, rows, folds, parts.fingerprints, parts.rows)

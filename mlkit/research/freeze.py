@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlkit import document
 from mlkit.code import code_digest, git_state, third_party, user_files
 from mlkit.data.contract_sql import cast_frame
+from mlkit.data.monitor_spec import Monitor
 from mlkit.data.parts import cut_rows
 from mlkit.data.source import Source, open_source
 from mlkit.digest.fingerprint import fingerprint
@@ -17,6 +18,7 @@ from mlkit.digest.spark_frame import is_spark
 from mlkit.errors import ConfigError, DataError, UsageError
 from mlkit.frozen import Environment, FrozenConfig, provenance_path
 from mlkit.model.estimator import packages_of, references
+from mlkit.model.retraining import Retrain
 from mlkit.model.spark_estimator import trains_on_spark
 from mlkit.model.training import as_rows, deterministic, fit
 from mlkit.research.pins import pins_of
@@ -34,10 +36,24 @@ if TYPE_CHECKING:
     from mlkit.tracking.runs import RunRecord
 
 
+class Rules(NamedTuple):
+    """What becomes of the models of a config.
+
+    Attributes:
+        gate: When one may serve.
+        monitor: What is watched once it serves; all features, unless it names its inputs.
+        retrain: When it is trained again; by default never by itself.
+    """
+
+    gate: Gate
+    monitor: Monitor | None = None
+    retrain: Retrain | None = None
+
+
 def freeze_trial(
     trial: Trial,
     *,
-    gate: Gate,
+    rules: Rules,
     source: Source | str | None,
     path: Path | str | None,
     reason: str | None,
@@ -48,7 +64,7 @@ def freeze_trial(
 
     Args:
         trial: A complete trial.
-        gate: When a model of this config may serve.
+        rules: What becomes of its models.
         source: Where rows come from; by default the source of the trial's snapshot.
         path: Where to write; by default ``models/<name>.yaml``.
         reason: Why a tree with uncommitted changes is frozen all the same.
@@ -80,7 +96,9 @@ def freeze_trial(
         serialization=_serialization(trial, setting, study_run),
         source=where,
         split=setting.split,
-        gate=_directed(gate, setting.metric),
+        gate=_directed(rules.gate, setting.metric),
+        monitor=_watched(rules.monitor or Monitor(), setting.features),
+        retrain=rules.retrain or Retrain(),
         contract=setting.snapshot.contract,
         environment=environment_of(trial.model, third_party(files)),
     )
@@ -110,6 +128,11 @@ def _directed(gate: Gate, metric: Metric) -> Gate:
         message = f"the study was to {metric.direction} {metric.name}, the gate is to {gate.direction} it"
         raise ConfigError("CFG013", message, path="gate.direction", fix="leave the direction out")
     return gate.replace(direction=metric.direction) if ":" in metric.name else gate
+
+
+def _watched(monitor: Monitor, features: tuple[str, ...]) -> Monitor:
+    """The monitor with its inputs written out, so that a reviewer sees which values will be logged."""
+    return monitor if "inputs" in monitor.model_fields_set else monitor.replace(inputs=features)
 
 
 def _serialization(trial: Trial, setting: StudySetting, study_run: RunRecord) -> Serialization:

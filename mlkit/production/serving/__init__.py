@@ -1,1 +1,1 @@
-"""What serves on Databricks: the endpoint that follows the champion, and the jobs that move it."""
+"""What serves beside this process, and is told of a new champion: services, or Databricks with its jobs."""

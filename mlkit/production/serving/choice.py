@@ -1,16 +1,22 @@
-"""What a target has on Databricks, an endpoint to refresh and jobs to start; loads its SDK for these only."""
+"""What a target has to refresh (services, or an endpoint of Databricks) and jobs to start there.
+
+The SDK of Databricks is loaded for these only.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from mlkit.errors import UsageError
+from mlkit.errors import StoreError, UsageError
 from mlkit.production.refresh import NoRefresher
+from mlkit.production.serving.replicas import ReplicaRefresher
+from mlkit.targets import BundleTarget
 from mlkit.workspace import RUNTIME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from mlkit.production.refresh import Refresher
     from mlkit.production.serving.jobs import JobRun
@@ -20,15 +26,25 @@ if TYPE_CHECKING:
 
 
 def choose_refresher(stores: Stores) -> Refresher:
-    """What tells the serving of a target of a new champion: its endpoint, or nothing.
+    """What tells the serving of a target of a new champion: its services, its endpoint, or nothing.
 
     The workspace is asked for only when there is a champion to tell of.
+
+    Raises:
+        StoreError: The SDK of Databricks is not installed (STO037).
     """
     settings, project = stores.workspace.spec, stores.project
     if settings.serving is None:
         return NoRefresher()
-    from mlkit.production.serving.client import open_client  # noqa: PLC0415 - the chooser of the seam
-    from mlkit.production.serving.refresher import DatabricksRefresher  # noqa: PLC0415 - as above
+    if settings.serving.replicas:
+        return ReplicaRefresher(
+            settings.serving.replicas_of(project),
+            variable=settings.serving.admin_variable,
+            timeout_seconds=settings.serving.replica_seconds,
+        )
+    with _needing_sdk(stores.workspace.target):
+        from mlkit.production.serving.client import open_client  # noqa: PLC0415 - the chooser of the seam
+        from mlkit.production.serving.refresher import DatabricksRefresher  # noqa: PLC0415 - as above
 
     return DatabricksRefresher(
         lambda: open_client(_profile(settings)),
@@ -59,19 +75,33 @@ def start_job(
     Raises:
         UsageError: The target is not on Databricks (CLI042), no credentials (CLI013), no such job
             (CLI040), or the workspace refuses (CLI041).
+        StoreError: The SDK of Databricks is not installed (STO037).
         MlkitError: What `run_job` raises.
     """
     settings = workspace.spec
     if not (settings.on_databricks or (settings.spark and settings.spark.on_databricks)):
         fix = "take a --target whose runs or Spark session are on Databricks"
         raise UsageError("CLI042", "this target has no jobs", path=workspace.target, fix=fix)
-    from mlkit.production.serving.client import open_client  # noqa: PLC0415 - as above
-    from mlkit.production.serving.jobs import development_name, run_job  # noqa: PLC0415 - as above
+    with _needing_sdk(workspace.target):
+        from mlkit.production.serving.client import open_client  # noqa: PLC0415 - as above
+        from mlkit.production.serving.jobs import development_name, run_job  # noqa: PLC0415 - as above
 
     client = open_client(_profile(settings))
-    if job is None and settings.bundle and settings.bundle.mode == "development":
+    bundle = settings.bundle or BundleTarget()  # as the generated bundle takes a target that says nothing
+    if job is None and bundle.mode == "development":
         name = development_name(client, name)
     return run_job(client, job or name, parameters=parameters, wait=wait)
+
+
+@contextlib.contextmanager
+def _needing_sdk(target: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        if not (exc.name or "").startswith("databricks"):
+            raise
+        message = "what this target has on Databricks needs databricks-sdk, which is not installed"
+        raise StoreError("STO037", message, path=target, fix="pip install databricks-sdk") from exc
 
 
 def _profile(settings: Target) -> str | None:

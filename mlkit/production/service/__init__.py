@@ -1,0 +1,1 @@
+"""The service: a champion answers over HTTP, and every answer is logged."""
