@@ -29,6 +29,9 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 SPARKS = os.environ.get("MLKIT_TEST_SPARKS", "sail,connect").split(",")
 GIVEN = {kind: os.environ.get(f"MLKIT_TEST_REMOTE_{kind.upper()}") for kind in ("sail", "connect")}
 
+# Files that take minutes.
+LONGEST = {"test_spark_classic.py", "test_journey_spark.py"}
+
 # What a skip begins with where a server or an environment cannot be had, before the name of the part.
 DID_NOT_RUN = "did not run: "
 
@@ -48,6 +51,11 @@ def parts_not_run(reporter) -> dict[str, int]:
     """Parts that could not run here, with the number of their tests."""
     reasons = [report.longrepr[2] for report in reporter.stats.get("skipped", ())]
     return Counter(text.partition(DID_NOT_RUN)[2] for text in reasons if DID_NOT_RUN in text)
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Begin with what takes minutes, so that one worker is not left with it when the others are done."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

@@ -30,8 +30,8 @@ GENERAL = frozenset({
     "CFG001", "CFG004", "CFG005", "CFG006", "CFG009", "CFG013", "CFG021", "CFG025", "CFG031", "CLI001",
     "CLI021", "DAT001", "DAT010", "DAT011", "DAT016", "DAT018", "DAT021", "DAT024", "DAT025", "DAT027",
     "DAT028", "DAT030", "DAT032", "DAT034", "DAT041", "DAT044", "DAT045", "DAT046", "DAT049", "DAT050",
-    "NAM002", "NAM003", "NAM006", "NAM010", "RUN016", "SEC003", "SEC004", "STO010", "STO021", "STO023",
-    "STO050",
+    "INT060", "NAM002", "NAM003", "NAM006", "NAM010", "RUN016", "SEC003", "SEC004", "STO010", "STO021",
+    "STO023", "STO037", "STO050", "DAT057", "RUN025", "CFG042", "CLI002", "CLI055",
 })  # fmt: skip
 """Codes that several rooms raise, with one meaning."""
 

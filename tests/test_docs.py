@@ -58,6 +58,18 @@ def test_the_first_tutorial_runs_word_by_word(home, tmp_path) -> None:
     assert list((tmp_path / "dist").glob("*.whl"))
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_guide_of_scoring_runs(home, tmp_path) -> None:
+    """Its answers are stored, and its second run logs nothing."""
+    assert "100 rows scored  trips v1" in run_page("docs/guides/scoring.md", tmp_path)
+
+
+def test_the_guide_of_cleanup_runs(home, tmp_path) -> None:
+    """Its Python gives a plan."""
+    assert "flight_delay  0 go" in run_page("docs/guides/cleanup.md", tmp_path)
+
+
 def test_the_example_is_what_the_readme_shows() -> None:
     """The ten lines exist once, in two places."""
     example = (ROOT / "examples" / "ten_lines.py").read_text(encoding="utf-8")

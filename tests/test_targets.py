@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlkit.errors import ConfigError, MlkitError, NamingError, SecurityError
-from mlkit.targets import BundleTarget, ServingTarget, SparkTarget, Target, find_config, read_targets
+from mlkit.targets import Alert, BundleTarget, ServingTarget, SparkTarget, Target, find_config, read_targets
 
 PROD = """
 [targets.prod]
@@ -197,6 +197,22 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
             "SEC003",
             "targets.a.bundle.cluster.spark_env_vars.DB_PASSWORD",
         ),
+        (
+            "[targets.a.bundle.cluster.spark_conf]\n'fs.azure.account.key.a.example.net' = 'hunter22'",
+            "SEC003",
+            "targets.a.bundle.cluster.spark_conf.fs.azure.account.key.a.example.net",
+        ),
+        (
+            "[targets.a.bundle.cluster.spark_conf]\n'fs.s3a.access.key' = 'hunter22'",
+            "SEC003",
+            "targets.a.bundle.cluster.spark_conf.fs.s3a.access.key",
+        ),
+        (
+            "[targets.a.bundle.cluster.spark_env_vars]\ndbPassword = 'hunter22'",
+            "SEC003",
+            "targets.a.bundle.cluster.spark_env_vars.dbPassword",
+        ),
+        ("[targets.a.spark]\nremote = 'sc://h/;x-api-key=hunter22'", "SEC005", "targets.a.spark.remote"),
         (f"[targets.a]\n# was dapi{'0a' * 16}\n", "SEC003", ":2"),
         ("[elsewhere]\npassword = 'x'", "SEC003", "elsewhere.password"),
     ],
@@ -253,9 +269,11 @@ def test_runs_and_versions_lie_in_one_store(tracking, registry, good):
 
 
 def test_a_profile_may_stand_in_the_address_or_with_spark():
-    """The address wins: it is the more exact of the two."""
+    """In either of the two; in both, it is one workspace."""
     fields = {"catalog": "main", "experiment_root": "/Shared/mlkit", "spark": SparkTarget(profile="b")}
-    assert Target(tracking_uri="databricks://a", **fields).profile == "a"
+    assert Target(tracking_uri="databricks://b", **fields).profile == "b"
+    with pytest.raises(ConfigError, match="CFG041"):
+        Target(tracking_uri="databricks://a", **fields)
     assert Target(tracking_uri="databricks", **fields).profile == "b"
     assert Target(spark=SparkTarget(profile="b")).profile == "b"
     assert Target(tracking_uri="https://h").profile is None
@@ -299,5 +317,5 @@ def test_the_page_describes_every_field(tmp_path):
     example = read(tmp_path, page.partition("```toml")[2].partition("\n")[2].partition("```")[0])
     assert list(example) == ["local", "team", "connect", "prod"]
     rows = "".join(line for line in page.splitlines() if line.startswith("| `"))
-    for spec in (Target, SparkTarget, ServingTarget, BundleTarget):
+    for spec in (Target, SparkTarget, ServingTarget, BundleTarget, Alert):
         assert [name for name in spec.model_fields if f"`{name}`" not in rows] == []

@@ -19,7 +19,7 @@ def test_the_demo_runs_from_start_to_end_in_a_folder_of_its_own(home, tmp_path, 
     told = story.run_demo(tmp_path / "demo")
     assert told.outcomes[:2] == ["promoted", "unchanged"]
     assert told.outcomes[2] in ("promoted", "kept_champion")
-    assert len(told.seconds) == 9
+    assert len(told.seconds) == 12
     assert "mlflow ui" in repr(told)
     assert (tmp_path / "demo" / "models" / "flight_delay.yaml").is_file()
     commits = subprocess.run(

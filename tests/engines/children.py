@@ -17,6 +17,7 @@ import pyarrow as pa
 from mlkit.engines.base import FEATURES, TRAINING, TableName
 from mlkit.engines.local import LocalEngine
 from mlkit.errors import MlkitError
+from tests.engines.log_contract import LOG, answers, at
 
 TABLE = TableName(FEATURES, "counted")
 SCHEMA = pa.schema([("id", pa.int64()), ("x", pa.float64())])
@@ -62,6 +63,53 @@ def merge(root: Path, version: int | None = None) -> dict:
     at = engine.describe(TABLE).version if version is None else version
     rows = counted(ROWS // 2).to_reader()
     return {"version": engine.merge(TABLE, rows, key=["id"], expected_version=at)}
+
+
+def log(root: Path, number: int = 0) -> dict:
+    """Add one batch to a log, whose name follows from the number."""
+    batch = f"batch {number}"
+    return {"added": LocalEngine(root).log(LOG, answers(number).to_reader(), batch=batch)}
+
+
+def log_all(root: Path, count: int) -> dict:
+    """Add so many batches to a log, each one row; every racer adds all of them."""
+    engine = LocalEngine(root)
+    added = [engine.log(LOG, answers(n, 1).to_reader(), batch=f"batch {n}") for n in range(count)]
+    return {"added": sum(added)}
+
+
+def log_interrupted(root: Path, _argument: int = 0) -> dict:
+    """Die without a word when a part of a batch was written."""
+    return {"added": LocalEngine(root).log(LOG, _deadly(3 * ROWS), batch="batch 0")}
+
+
+def log_large(root: Path, megabytes: int = 100) -> dict:
+    """Log a stream of this size; tells by how many MB the peak of this process's memory has grown."""
+    schema = pa.schema(
+        [("event_time", pa.timestamp("us", "UTC")), *((f"x{i}", pa.float64()) for i in range(7))]
+    )
+    source = np.random.default_rng(0)
+
+    def batches():
+        for _ in range(megabytes // 4):
+            columns = [pa.array(np.arange(1 << 16), schema.field(0).type)]
+            yield pa.record_batch([*columns, *(source.random(1 << 16) for _ in range(7))], schema=schema)
+
+    before = _peak_megabytes()
+    LocalEngine(root).log(LOG, pa.RecordBatchReader.from_batches(schema, batches()), batch="large")
+    rows = sum(batch.num_rows for batch in LocalEngine(root).scan_log(LOG))
+    return {"rows": rows, "grown": _peak_megabytes() - before}
+
+
+def trim(root: Path, hours: int) -> dict:
+    """Trim a log before so many hours after its start."""
+    return {"removed": LocalEngine(root).trim_log(LOG, before=at(hours))}
+
+
+def drop(root: Path, _argument: int = 0) -> dict:
+    """Drop the log."""
+    LocalEngine(root).drop(LOG)
+    return {}
 
 
 def publish_interrupted(root: Path, _argument: int = 0) -> dict:
@@ -115,17 +163,28 @@ def attempt(task: str, root: Path, *arguments: int) -> dict:
         return {"error": exc.code}
 
 
-def _deadly() -> pa.RecordBatchReader:
+def _deadly(rows: int = ROWS) -> pa.RecordBatchReader:
     def batches():
-        yield from counted(ROWS).to_batches(max_chunksize=1000)
+        yield from counted(0, rows).to_batches(max_chunksize=1000)
         os.kill(os.getpid(), signal.SIGKILL)
 
     return pa.RecordBatchReader.from_batches(SCHEMA, batches())
 
 
+def _peak_megabytes() -> int:
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM"))
+
+
 TASKS = {
     task.__name__: task
     for task in (
+        log,
+        log_all,
+        log_interrupted,
+        log_large,
+        trim,
+        drop,
         publish,
         create,
         append,

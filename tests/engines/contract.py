@@ -12,6 +12,7 @@ import pytest
 from mlkit.digest.fingerprint import fingerprint
 from mlkit.engines.base import FEATURES, MONITORING, TRAINING, TableName
 from mlkit.errors import DataError, IntegrityError, NamingError, RaceLostError, StoreError
+from tests.engines.log_contract import LogContract
 
 FLIGHTS = TableName(FEATURES, "flights")
 SCHEMA = pa.schema(
@@ -92,7 +93,7 @@ def broken_stream(schema=SCHEMA, fault=None) -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_batches(schema, batches())
 
 
-class EngineContract:
+class EngineContract(LogContract):
     """One test per promise; the fixture `engine` gives an engine over an empty store."""
 
     @pytest.fixture

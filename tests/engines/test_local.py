@@ -19,7 +19,8 @@ from deltalake.exceptions import DeltaError
 
 from mlkit.engines import local
 from mlkit.engines.base import FEATURES, TRAINING, TableName
-from mlkit.engines.local import CHECKPOINT_INTERVAL, STAGING, LocalEngine
+from mlkit.engines.local import STAGING, LocalEngine
+from mlkit.engines.local_table import CHECKPOINT_INTERVAL
 from mlkit.errors import IntegrityError, NamingError, StoreError
 from mlkit.failpoints import VARIABLE, InjectedFaultError
 from tests.engines import children

@@ -31,6 +31,7 @@ from mlkit.errors import (
 )
 from mlkit.failpoints import VARIABLE, InjectedFaultError
 from tests.engines.contract import FLIGHTS, KEPT, SCHEMA, EngineContract, content, flights
+from tests.engines.log_contract import LOG, answers, at, numbers
 
 pytest.importorskip("pyspark")
 pytestmark = pytest.mark.newest_only
@@ -516,3 +517,48 @@ engine = SparkEngine(lambda: session, catalog=None, schemas=schemas, fetch_bytes
 engine.publish("training", "flights", flights(0).to_reader())
 engine.append(FLIGHTS, flights(3).to_reader(), expected_version=0)
 """
+
+
+class TestLogs:
+    """What a log is made of in a catalog."""
+
+    def test_batch_stays_in_spark(self, make, frame):
+        """An engine that may fetch nothing logs a dataframe, and gives a window of it."""
+        still = make(fetch_bytes=0)
+        assert still.log(LOG, frame(answers(0)), batch="one")
+        assert not still.log(LOG, frame(answers(0)), batch="one")
+        assert numbers(still, since=at(1)) == [1, 2]
+
+    def test_batches_outside_a_window_are_not_read(self, engine, monkeypatch):
+        """Their tables do not even appear in the query."""
+        for first in (0, 3, 6):
+            engine.log(LOG, answers(first).to_reader(), batch=f"run {first}")
+        opened, frame = [], Catalog.frame
+
+        def spy(self, table):
+            opened.append(table.name)
+            return frame(self, table)
+
+        monkeypatch.setattr(Catalog, "frame", spy)
+        assert numbers(engine, since=at(4), until=at(6)) == [4, 5]
+        assert len(opened) == 1
+
+    def test_killed_trim_is_finished_by_the_next(self, engine, monkeypatch, tmp_path):
+        """The mark stands before the batch goes, so its name stays taken whatever happens."""
+        engine.log(LOG, answers(0).to_reader(), batch="old")
+        engine.log(LOG, answers(3).to_reader(), batch="new")
+        monkeypatch.setenv("MLKIT_TEST", "1")
+        monkeypatch.setenv("MLKIT_HOME", str(tmp_path))
+        with monkeypatch.context() as patch:
+            patch.setenv(VARIABLE, "trim.marked:raise")
+            with pytest.raises(InjectedFaultError):
+                engine.trim_log(LOG, before=at(3))
+        assert not engine.log(LOG, answers(0).to_reader(), batch="old")
+        assert engine.trim_log(LOG, before=at(3)) == 3
+        assert numbers(engine) == [3, 4, 5]
+
+    def test_tables_of_others_are_not_dropped(self, engine, foreign):
+        """What mlkit did not make it does not remove."""
+        with pytest.raises(StoreError, match="STO055"):
+            engine.drop(foreign)
+        assert content(engine).num_rows == 3

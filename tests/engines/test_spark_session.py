@@ -10,6 +10,7 @@ import pytest
 
 from mlkit.engines.base import FEATURES, SCHEMAS, TableName
 from mlkit.errors import DataError, IntegrityError, StoreError
+from mlkit.workspace import RUNTIME
 
 sql = pytest.importorskip("pyspark.sql")
 errors = pytest.importorskip("pyspark.errors")
@@ -68,6 +69,13 @@ class TestOpen:
         active = sql.SparkSession.getActiveSession()
         assert active is not None
         assert open_session(Spark()) is active
+
+    def test_job_of_databricks_has_its_own_session(self, spark, monkeypatch):
+        """A profile that only the machines of people have is left aside there."""
+        active = sql.SparkSession.getActiveSession()
+        monkeypatch.setenv(session.INSIDE, "17.3")
+        assert session.INSIDE == RUNTIME
+        assert open_session(Spark(profile="prod", serverless=True)) is active
 
     def test_server_that_is_not_there(self):
         """It is told at once, with the address: the client itself would try for ten minutes."""

@@ -42,11 +42,18 @@ def table() -> pa.Table:
     return pa.Table.from_pandas(flights, preserve_index=False)
 
 
-def rows_of(session, table, target, *, partitions=2):
+def rows_of(session, table, target, *, partitions=2, most=None):
     """The rows in Spark, in some layout."""
     frame = session.createDataFrame(table).repartition(partitions)
     contract = Contract.infer(table)
-    return as_frame_rows(frame, contract, features=FEATURES, target=target, rows=table.num_rows)
+    return as_frame_rows(frame, contract, features=FEATURES, target=target, rows=table.num_rows, most=most)
+
+
+def test_more_answers_than_may_come_here_are_refused(session, table) -> None:
+    """With both sizes, and before anything is predicted."""
+    rows = rows_of(session, table, "delay", most=10_000)
+    with pytest.raises(DataError, match="DAT070"):
+        predict_frame(object(), rows, task="regression")
 
 
 def test_answers_are_in_canonical_order(session, table) -> None:

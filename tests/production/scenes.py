@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime as dt
 import json
 import multiprocessing
 import os
@@ -18,8 +19,13 @@ from mlkit.engines.base import MONITORING, TRAINING, TableName
 from mlkit.errors import RaceLostError
 from mlkit.frozen import FrozenConfig
 from mlkit.production import promotion, runner
+from mlkit.production.cleanup.retention import Retention
+from mlkit.production.cleanup.sweep import clean_up
+from mlkit.production.monitor import monitor
 from mlkit.production.registry import RUN_KEY
+from mlkit.production.retrain import retrain
 from mlkit.production.rollback import roll_back
+from mlkit.production.scoring import score
 from mlkit.production.stores import Stores
 from mlkit.tracking.models import choose_serialization
 
@@ -162,6 +168,10 @@ def _roll_back(stores, reason) -> dict:
     return {**roll_back(stores, reason=reason).to_dict(), "state": state(stores)}
 
 
+def _leave(stores, reason) -> dict:
+    return roll_back(stores, reason=reason, mark_bad=True).to_dict()
+
+
 def _append(stores, reason, turns) -> list:
     """Append to the ledger, as often as it takes; the sequence numbers that were won."""
     won = []
@@ -173,4 +183,29 @@ def _append(stores, reason, turns) -> list:
     return won
 
 
-_TASKS = {"deploy": _deploy, "rollback": _roll_back, "append": _append}
+def _monitor(stores, since) -> dict:
+    return monitor(stores, since=dt.datetime.fromisoformat(since)).to_dict()
+
+
+def _retrain(stores, file) -> dict:
+    return {**retrain(FrozenConfig.load(file), stores).to_dict(), "state": state(stores)}
+
+
+def _clean_up(stores, retention, now) -> dict:
+    return clean_up(stores, Retention(**retention), now=dt.datetime.fromisoformat(now)).to_dict()
+
+
+def _score(stores, data, to) -> dict:
+    return score(stores, data, to=to).to_dict()
+
+
+_TASKS = {
+    "cleanup": _clean_up,
+    "deploy": _deploy,
+    "rollback": _roll_back,
+    "leave": _leave,
+    "append": _append,
+    "monitor": _monitor,
+    "retrain": _retrain,
+    "score": _score,
+}

@@ -6,9 +6,11 @@ import json
 
 import pytest
 
-from mlkit import Gate
+from mlkit import Gate, document
 from mlkit.errors import UsageError
+from mlkit.frozen import FrozenConfig
 from mlkit.production.evidence import explain_version, read_champion, read_history
+from mlkit.production.marks import mark_version
 from mlkit.production.rollback import roll_back
 from mlkit.production.runner import deploy
 from tests.production.scenes import STUMP, frozen
@@ -79,4 +81,36 @@ def test_a_version_of_somebody_else_has_no_evidence(story):
     story.tracking.client.create_model_version(story.project, location)
     found = explain_version(story, 3)
     assert (found.decision, found.serves, found.promotions) == (None, False, ())
+    assert (found.environment, found.files.config, found.made["by"]) == ({}, "", None)
     assert "does not serve" in repr(found)
+    assert "no deployment of mlkit has made it" in repr(found)
+
+
+def test_the_config_is_told_as_the_file_it_was(story):
+    """It freezes again to the same digest; it and the code come from the model's own folder, verified."""
+    found = explain_version(story, 1)
+    config = FrozenConfig.from_values(document.parse(found.files.config.encode(), origin="config"))
+    assert config.digest == found.decision.record["config_digest"]
+    assert found.environment == found.decision.record["ingredients"]["environment"]
+    assert found.made["by"] == story.ledger.entries()[0].actor
+    assert found.made["at"].startswith(f"{found.decision.at:%Y-%m-%d}")
+    assert f"by {found.made['by']}" in repr(found)
+    assert found.to_dict()["config"] == found.files.config
+
+
+def test_what_is_damaged_can_still_be_explained(story):
+    """The records speak; that the files do not is said."""
+    head = story.ledger.entries()[1]
+    (story.registry.folder(head.model_id) / "mlkit_config.yaml").write_text("name: other\n")
+    found = explain_version(story, 2)
+    assert (found.files.config, found.decision.record["metric"]) == ("", "rmse")
+    assert "INT022" in found.files.damage
+    assert found.files.damage in repr(found)
+
+
+def test_a_mark_is_told(story):
+    """At the top, with its reason."""
+    mark_version(story, 2, reason="sees the label")
+    assert explain_version(story, 2).mark.reason == "sees the label"
+    assert "mark      v2 is marked bad by" in repr(explain_version(story, 2)).splitlines()[1]
+    assert explain_version(story, 1).mark is None

@@ -46,8 +46,27 @@ POINTS = {
     "rollback": ("append.written", "promote.ledger", "promote.alias"),
 }
 CASES = [(story, point) for story, points in POINTS.items() for point in points]
-# Of features, studies, and of the sentence that explains failpoints.
-ELSEWHERE = {"merge.written", "study.batch_told", "study.trial_started", "study.trial_written", "step.name"}
+# Of services, features, studies, and of the sentence that explains failpoints.
+ELSEWHERE = {
+    *("log.written", "log.committed", "trim.committed", "trim.marked", "drop.renamed"),
+    *("score.logged", "score.written"),
+    *("segment.made", "spool.written", "spool.synced", "spool.rotated", "flush.logged", "flush.counted"),
+    *("holder.copied", "holder.remembered"),
+    *("rollback.marked", "reproduce.predicted"),
+    "monitor.surveyed",
+    "monitor.recorded",
+    "retrain.decided",
+    "retrain.deployed",
+    "merge.written",
+    "steps.staged",
+    "cleanup.begun",
+    "cleanup.checked",
+    "cleanup.removed",
+    "study.batch_told",
+    "study.trial_started",
+    "study.trial_written",
+    "step.name",
+}
 
 
 class Stage:

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from mlkit.errors import IntegrityError, RaceLostError, ServingError, UsageError
+from mlkit.production.marks import mark_version, read_marks
 from mlkit.production.rollback import roll_back
 from mlkit.production.runner import deploy
 from tests.production.scenes import NAME, RIDGE, STUMP, frozen, state
@@ -157,3 +158,54 @@ def test_a_promotion_that_comes_between_wins(three, monkeypatch):
     with pytest.raises(RaceLostError):
         roll_back(three, reason="slower")
     assert [entry.reason for entry in three.ledger.entries()[3:]] == ["faster"]
+
+
+def test_what_is_marked_bad_is_passed_over(three):
+    """To the version before the bad one, which is said; if none is left, nothing moves."""
+    mark_version(three, 2, reason="sees the label")
+    report = roll_back(three, reason="too many complaints")
+    assert (report.version, len(report.notes)) == (1, 1)
+    assert "v2 is marked bad" in report.notes[0]
+    roll_back(three, to=3, reason="forth")
+    mark_version(three, 1, reason="too weak")
+    with pytest.raises(UsageError, match=r"nothing is left: v2 is marked bad .*; v1 is marked bad") as caught:
+        roll_back(three, reason="once more")
+    assert caught.value.code == "CLI070"
+    with pytest.raises(UsageError, match="v2 is marked bad") as caught:
+        roll_back(three, to=2, reason="in spite of all")
+    assert (caught.value.code, "--unmark" in caught.value.fix) == ("CLI070", True)
+    assert three.ledger.head().to_version == 3
+    mark_version(three, 2, reason="it did not", bad=False)
+    assert roll_back(three, to=2, reason="in spite of all").version == 2
+
+
+def test_the_version_that_is_left_is_marked(three):
+    """In the same command; repeated it says the same, and without a move nothing is left to mark."""
+    report = roll_back(three, reason="sees the label", mark_bad=True)
+    assert (report.version, "v3 is marked bad" in report.notes[-1]) == (2, True)
+    again = roll_back(three, reason="sees the label", mark_bad=True)
+    assert (again.outcome, len(read_marks(three)), len(three.ledger.entries())) == ("unchanged", 1, 4)
+    with pytest.raises(UsageError, match="v2 serves already") as caught:
+        roll_back(three, to=2, reason="other", mark_bad=True)
+    assert caught.value.code == "CLI073"
+    assert [mark.version for mark in read_marks(three)] == [3]
+
+
+def test_the_same_reason_leaves_also_a_version_that_was_marked_meanwhile(three):
+    """It is no repetition of the rollback to a version that is bad itself."""
+    roll_back(three, reason="late flights")
+    mark_version(three, 2, reason="late flights too")
+    assert roll_back(three, reason="late flights").version == 1
+
+
+@pytest.mark.parametrize("point", ["rollback.marked", "promote.ledger"])
+def test_marking_killed_anywhere_converges(three, children, point):
+    """One mark on the version that was left, one entry, and the alias where it belongs."""
+    code, _ = children.run("leave", "sees the label", fail=f"{point}:kill")
+    assert code == -9
+    assert [mark.version for mark in read_marks(three)] == [3]
+    code, told = children.run("leave", "sees the label")
+    assert (code, told["version"]) == (0, 2)
+    assert [mark.version for mark in read_marks(three)] == [3]
+    assert [entry.to_version for entry in three.ledger.entries()] == [1, 2, 3, 2]
+    assert three.registry.champion().version == 2

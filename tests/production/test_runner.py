@@ -244,6 +244,21 @@ def test_serving_that_does_not_follow_is_told_again(stores):
     assert state(stores)["runs"][0][1:] == ["FINISHED", "promoted"]
 
 
+def test_a_candidate_that_is_kept_out_lets_serving_be_told_again(stores):
+    """A refresh that had failed is not left so because the next candidate is worse."""
+
+    class Noting:
+        def refresh(self, model, champion):
+            told.append(champion.to_version)
+            return Refreshed(champion.to_version, "noted")
+
+    told = []
+    deploy(frozen(), stores, refresher=Noting())
+    report = deploy(frozen(model=STUMP), stores, refresher=Noting())
+    assert (report.outcome, told) == ("kept_champion", [1, 1])
+    assert "refresh" in report.seconds
+
+
 def test_every_course_tells_serving_of_the_champion(stores):
     """Whatever a deployment comes to, serving is brought to what the ledger says."""
 

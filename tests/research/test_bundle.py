@@ -27,11 +27,13 @@ remote = "sc://localhost:15002"
 
 [targets.dev]
 catalog = "dev"
+spark = { serverless = true }
 tracking_uri = "databricks"
 experiment_root = "/Shared/dev"
 
 [targets.staging]
 catalog = "staging"
+spark = { serverless = true }
 tracking_uri = "databricks"
 experiment_root = "/Shared/staging"
 
@@ -47,6 +49,7 @@ paused = true
 
 [targets.prod]
 catalog = "prod"
+spark = {}
 schemas = { training = "ml_training", monitoring = "ml_monitoring" }
 tracking_uri = "databricks"
 experiment_root = "/Shared/mlkit"
@@ -200,7 +203,7 @@ def test_the_packaged_runner_understands_its_jobs(targets, verb) -> None:
     """The parameters, filled in as a job does, are read by the runner itself, defaults included."""
     found = resources(bundle(targets, verbs={verb}), "prod")
     for job in found["jobs"].values():
-        filled = {**REFERENCES, **{f"job.parameters.{p['name']}": p["default"] for p in job["parameters"]}}
+        filled = {**{f"job.parameters.{p['name']}": p["default"] for p in job["parameters"]}, **REFERENCES}
         known = {f"{{{{{name}}}}}": text for name, text in filled.items()}
         known |= {f"${{{name}}}": text for name, text in OWN.items()}
         told = job["tasks"][0]["python_wheel_task"]["parameters"]
@@ -319,7 +322,12 @@ def test_what_an_installation_would_fail_by_is_said(targets, monkeypatch, capsys
         ('[targets.laptop.spark]\nremote = "sc://localhost"\n', ["flight_delay"], "CFG039"),
         (TARGETS, [], "CFG039"),
         (TARGETS, ["late", "other", "late"], "CFG044"),
-        ("[targets.dev.bundle.cluster]\nnum_workers = 1\n", ["flight_delay"], "CFG045"),
+        ("[targets.dev.spark]\n[targets.dev.bundle.cluster]\nnum_workers = 1\n", ["flight_delay"], "CFG045"),
+        (
+            '[targets.dev]\ncatalog = "dev"\ntracking_uri = "databricks"\nexperiment_root = "/x"\n',
+            ["flight_delay"],
+            "CFG042",
+        ),
     ],
 )
 def test_what_makes_no_bundle(tmp_path, toml, configs, code) -> None:

@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from xgboost import XGBRegressor
 
-from mlkit import FrozenConfig, Gate, Source
+from mlkit import FrozenConfig, Gate, Monitor, Source
 from mlkit.code import code_digest, user_files
 from mlkit.errors import ConfigError, DataError, MlkitError, UsageError
 from tests.research.study.scenes import counted, make_project
@@ -60,6 +60,17 @@ def test_freezing_twice_gives_the_same_bytes(project, study) -> None:
     assert first.digest in (third.digest, fourth.digest)
     assert third.path == Path("elsewhere/other.yaml")
     assert origin(fourth)["trial"] == 1
+
+
+def test_what_is_watched_stands_in_the_config(project, study) -> None:
+    """All features unless some are named, so that a reviewer sees which values will be logged."""
+    config = project.freeze(study.best, gate=GATE)
+    assert config.monitor.inputs == config.features
+    assert f"monitor:\n  inputs: [{', '.join(config.features)}]\n" in config.path.read_text()
+    sure = project.freeze(study.best, gate=GATE, monitor=Monitor(alpha=0.01))
+    assert (sure.monitor.inputs, sure.monitor.alpha) == (config.features, 0.01)
+    blind = project.freeze(study.best, gate=GATE, monitor=Monitor(inputs=()))
+    assert (blind.monitor.inputs, "monitor" in blind.path.read_text()) == ((), False)
 
 
 @pytest.mark.newest_only  # the lowest MLflow writes no skops

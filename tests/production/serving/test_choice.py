@@ -13,7 +13,7 @@ pytest.importorskip("databricks.sdk")
 
 from mlkit import ModelProject, Split, open_workspace
 from mlkit.cli import main
-from mlkit.errors import EXIT_DONE, EXIT_REJECTED, EXIT_SERVING, EXIT_USAGE
+from mlkit.errors import EXIT_DONE, EXIT_REJECTED, EXIT_SERVING, EXIT_STORE, EXIT_USAGE, StoreError
 from mlkit.production.refresh import NoRefresher
 from mlkit.production.runner import deploy
 from mlkit.production.serving import client as serving_client
@@ -38,6 +38,11 @@ bundle = { mode = "production" }
 [targets.mine]
 spark = { serverless = true }
 bundle = { mode = "development" }
+
+[targets.unsaid]
+catalog = "main"
+tracking_uri = "databricks"
+experiment_root = "/Shared/mlkit"
 """
 
 
@@ -169,6 +174,25 @@ def test_a_job_of_ones_own_in_development(targets, capsys):
     assert "PENDING  [dev runner]" in capsys.readouterr().out
     assert main(["trigger", "score", NAME, "--target", "mine", "--no-wait", "--job", "8"]) == EXIT_DONE
     assert [run.job.job_id for run in targets.runs.values()] == [7, 8]
+
+
+def test_a_target_without_a_bundle_of_its_own_is_in_development(targets, capsys):
+    """As the generated bundle has it: never the job of that name that others run in production."""
+    targets.jobs |= {7: Job(7, f"[dev runner] {NAME}-deploy"), 8: Job(8, f"{NAME}-deploy")}
+    assert main(["trigger", "deploy", NAME, "--target", "unsaid", "--no-wait"]) == EXIT_DONE
+    assert [run.job.job_id for run in targets.runs.values()] == [7]
+
+
+def test_without_the_sdk_the_library_is_named(targets, monkeypatch, capsys):
+    """An endpoint or job needs a library that not every installation has."""
+    for name in [name for name in sys.modules if name.startswith("mlkit.production.serving.")]:
+        if not name.endswith((".choice", ".replicas")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "databricks.sdk", None)
+    assert main(["trigger", "deploy", NAME, "--target", "unity"]) == EXIT_STORE
+    assert "[STO037]" in capsys.readouterr().err
+    with pytest.raises(StoreError, match="STO037"):
+        choose_refresher(Stores(open_workspace("served"), NAME))
 
 
 def test_a_rejection_in_the_job_is_a_rejection_here(targets, capsys):
