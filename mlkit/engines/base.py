@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -267,6 +267,7 @@ class Engine(Protocol):
         since: dt.datetime | None = None,
         until: dt.datetime | None = None,
         columns: Sequence[str] | None = None,
+        coded: Collection[str] = (),
     ) -> Frame | None:
         """The rows of a log with ``since <= column < until``, in the engine's own form, in no order.
 
@@ -280,6 +281,8 @@ class Engine(Protocol):
             since: First instant, with a time zone; None for no bound.
             until: First instant that is left out.
             columns: Only these.
+            coded: Columns of texts that may come as dictionaries, which is quicker where few texts come
+                again and again; a matter of Arrow, and nothing to Spark.
 
         Returns:
             None if there is no such log.

@@ -48,7 +48,7 @@ from mlkit.failpoints import failpoint
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from deltalake import DeltaTable
@@ -221,13 +221,14 @@ class LocalEngine:
         since: dt.datetime | None = None,
         until: dt.datetime | None = None,
         columns: Sequence[str] | None = None,
+        coded: Collection[str] = (),
     ) -> pa.RecordBatchReader | None:
         """The rows of a log between two instants; None if there is no such log."""
         names.check_table(table)
         if not log.is_table(self._folder(table)):
             return None
         with door(str(table)):
-            return local_log.scan(self._folder(table), Window(column, since, until), columns)
+            return local_log.scan(self._folder(table), Window(column, since, until), columns, coded)
 
     def trim_log(self, table: TableName, *, before: dt.datetime, column: str = EVENT_TIME) -> int:
         """Remove the rows of a log whose instant is earlier; gives how many."""

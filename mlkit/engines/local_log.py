@@ -30,7 +30,7 @@ from mlkit.engines.window import NOTHING, Span, Window, instants_of, new_columns
 from mlkit.failpoints import failpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
 
@@ -42,6 +42,7 @@ CONFIGURATION = {
 }
 """A log has thousands of versions, and nobody asks for an old one: what they were is forgotten."""
 FILE_ROWS = 2**20
+_CODES = pa.dictionary(pa.int32(), pa.string())
 TIDY_INTERVAL = 200  # commits, after which small files are made one
 TIDY_BYTES = 2**25  # of such a file
 KEPT_SECONDS = 7 * 86_400
@@ -93,8 +94,16 @@ def add(folder: Path, rows: Incoming, batch: str) -> bool:
     return False
 
 
-def scan(folder: Path, window: Window, columns: Sequence[str] | None) -> pa.RecordBatchReader:
+def scan(
+    folder: Path, window: Window, columns: Sequence[str] | None, coded: Collection[str] = ()
+) -> pa.RecordBatchReader:
     """The rows of a log inside a window; the files outside it are not opened.
+
+    Args:
+        folder: Where the log is.
+        window: Which rows.
+        columns: Only these.
+        coded: Columns of texts that come as dictionaries.
 
     Raises:
         DataError: No such column (DAT045), or no instants in it (DAT081).
@@ -103,7 +112,7 @@ def scan(folder: Path, window: Window, columns: Sequence[str] | None) -> pa.Reco
     known = schema_of(delta)
     if not window.is_all:
         window.check(known)
-    schema = cols.selected(known, columns)
+    schema = _coded(cols.selected(known, columns), coded)
     known_files = _files(delta, folder, window.column)
     files = [file for file in known_files if not window.misses(file.spans[window.column])]
     return pa.RecordBatchReader.from_batches(schema, _rows(files, schema, window))
@@ -244,17 +253,32 @@ def _inside(actions: pa.Table, part: str, column: str) -> list[Any]:
     return [None] * actions.num_rows
 
 
+def _coded(schema: pa.Schema, names: Collection[str]) -> pa.Schema:
+    texts = [field for field in schema if field.name in names and field.type == pa.string()]
+    for field in texts:
+        schema = schema.set(schema.get_field_index(field.name), field.with_type(_CODES))
+    return schema
+
+
 def _rows(files: Sequence[_File], schema: pa.Schema, window: Window) -> Iterator[pa.RecordBatch]:
+    codes = [field.name for field in schema if field.type == _CODES]
     for file in files:
         whole = window.holds(file.spans[window.column])
         read = set(schema.names) if whole else {*schema.names, window.column}
-        with faults.reading(file.path), pq.ParquetFile(file.path) as parquet:
+        with faults.reading(file.path), _opened(file.path, codes) as parquet:
             stored = [name for name in parquet.schema_arrow.names if name in read]
             batches = parquet.iter_batches(batch_size=_group_rows(schema), columns=stored)
             if not whole and window.column not in stored:
                 continue
             for batch in batches:
                 yield filled(batch if whole else window.rows(batch), schema)
+
+
+def _opened(path: Path, codes: Sequence[str]) -> pq.ParquetFile:
+    """A file, those of its columns as dictionaries that are named and there."""
+    metadata = pq.read_metadata(path)
+    stored = metadata.schema.to_arrow_schema().names
+    return pq.ParquetFile(path, metadata=metadata, read_dictionary=[name for name in codes if name in stored])
 
 
 def _condition(window: Window) -> str:

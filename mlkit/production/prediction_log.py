@@ -16,7 +16,7 @@ from mlkit.engines.base import EVENT_TIME, MONITORING, TableName
 from mlkit.production.scorer import PREDICTION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from mlkit.data.column import Column
     from mlkit.engines.base import Engine, Frame
@@ -77,9 +77,10 @@ class PredictionLog:
         since: dt.datetime | None = None,
         until: dt.datetime | None = None,
         columns: Sequence[str] | None = None,
+        coded: Collection[str] = (),
     ) -> Frame | None:
         """Rows with ``since <= event_time < until``, where they are; None if nothing was ever logged."""
-        return self._engine.scan_log(self.name, since=since, until=until, columns=columns)
+        return self._engine.scan_log(self.name, since=since, until=until, columns=columns, coded=coded)
 
 
 def log_rows(

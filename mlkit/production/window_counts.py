@@ -102,7 +102,7 @@ def survey(log: PredictionLog, span: Span) -> Survey | None:
     if whole is None:
         return None
     columns = tuple(names_of(whole) if is_spark(whole) else whole.schema.names)
-    frame = log.window(since=span.since, until=span.until, columns=_KINDS)
+    frame = log.window(since=span.since, until=span.until, columns=_KINDS, coded=_KINDS)
     return Survey(_kinds_in_spark(frame) if is_spark(frame) else _kinds_here(frame), columns)
 
 
@@ -181,7 +181,9 @@ class _Rows:
     def count(self, log: PredictionLog, span: Span, bins: Mapping[str, Bins]) -> Counted:
         """Count them."""
         columns = list(dict.fromkeys([*self._kinds, "logged_at", *self._same, *bins]))
-        frame = log.window(since=span.since, until=span.until, columns=columns)
+        texts = [name for name, cut in bins.items() if cut.kind == "category"]
+        coded = [*self._kinds, *texts]
+        frame = log.window(since=span.since, until=span.until, columns=columns, coded=coded)
         if frame is None:  # trimmed away meanwhile
             return Counted(0, {})
         if is_spark(frame):

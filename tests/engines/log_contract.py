@@ -123,6 +123,16 @@ class LogContract:
         assert found.column_names == ["prediction", "number"]
         assert found.column("number").to_pylist() == [2, 3]
 
+    def test_texts_may_come_as_dictionaries(self, logged):
+        """The same texts, in batches that never had the column too; other types come as they are."""
+        logged.log(LOG, answers(9, 4, word=["a", None, "", "a"]).to_reader(), batch="texts")
+        columns = ["word", "number"]
+        plain = fetched(logged.scan_log(LOG, since=at(5), columns=columns))
+        coded = fetched(logged.scan_log(LOG, since=at(5), columns=columns, coded=[*columns, "none"]))
+        assert coded.to_pylist() == plain.to_pylist()
+        assert coded.column("number").type == plain.column("number").type
+        assert plain.column("word").to_pylist().count("a") == 2
+
     def test_window_by_another_column(self, logged):
         """A row without the instant is left out where there is a bound, a batch without the column too."""
         late = pa.array([at(50), None, at(60)], INSTANT)

@@ -34,7 +34,7 @@ from mlkit.failpoints import failpoint
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
@@ -221,6 +221,7 @@ class SparkEngine:
         since: dt.datetime | None = None,
         until: dt.datetime | None = None,
         columns: Sequence[str] | None = None,
+        coded: Collection[str] = (),  # noqa: ARG002 - Spark has no such form
     ) -> DataFrame | None:
         """The rows of a log between two instants; None if there is no such log."""
         names.check_table(table)
