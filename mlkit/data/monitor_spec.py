@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import field_validator, model_validator
 
@@ -10,6 +10,7 @@ from mlkit.errors import ConfigError
 from mlkit.spec import Spec
 
 _DAYS_A_YEAR = 365
+_MOST_DAYS = 366
 _MOST_ALPHA = 0.05
 _LEAST_ROWS = 30
 
@@ -19,13 +20,12 @@ class Monitor(Spec):
 
     Attributes:
         inputs: Features whose values are logged with each prediction and watched; the prediction always is.
-        window_days: Length of a window in days.
+        window_days: Length of a window in days, a year at most.
         alarms_per_year: False alarms a year that are put up with, over all columns of a model together.
         alpha: Chance of a false alarm in one window instead; by default it follows from `alarms_per_year`.
         min_effect: Smallest change that matters, as a share of rows (KS of numbers, TV of categories).
         min_rows: Fewer rows are never judged.
         min_coverage: Smallest share of answers that must stand in the log.
-        unit: ``day`` shuffles whole days where there are enough of them, ``row`` always rows.
 
     Raises:
         ConfigError: A number that no test works with (CFG018), or an input named twice (CFG050).
@@ -38,7 +38,6 @@ class Monitor(Spec):
     min_effect: float = 0.1
     min_rows: int = 100
     min_coverage: float = 0.95
-    unit: Literal["day", "row"] = "day"
 
     @field_validator("inputs", mode="before")
     @classmethod
@@ -50,7 +49,7 @@ class Monitor(Spec):
         ranges = (
             ("alpha", self.alpha is None or 0 < self.alpha < 1, "a level between 0 and 1, such as 0.01"),
             ("alarms_per_year", self.alarms_per_year > 0, "more than 0"),
-            ("window_days", self.window_days >= 1, "a day or more"),
+            ("window_days", 1 <= self.window_days <= _MOST_DAYS, f"1 to {_MOST_DAYS} days"),
             ("min_effect", 0 <= self.min_effect < 1, "a share from 0 to below 1"),
             ("min_rows", self.min_rows >= _LEAST_ROWS, f"{_LEAST_ROWS} rows or more"),
             ("min_coverage", 0 <= self.min_coverage <= 1, "a share from 0 to 1"),

@@ -78,12 +78,13 @@ def _distinct(
     by: Literal["row_id", "request_id"], ids: pa.Array | pa.ChunkedArray, values: pa.ChunkedArray, target: str
 ) -> Labels:
     """Each id once; labels that agree are one."""
-    table = pa.table({"id": ids, target: values}).group_by(["id", target]).aggregate([])
+    table = pa.table([ids, values], names=["id", "label"]).group_by(["id", "label"]).aggregate([])
     if twice := table.num_rows - len(pc.unique(table.column("id"))):
         message = f"{twice:,} rows have two labels that differ"
         fix = "keep the last one of each row"
         raise UsageError("CLI067", message, path=target, fix=fix)
-    return Labels(by, table.column("id").combine_chunks(), table.select([target]))
+    rows = table.select(["label"]).rename_columns([target])
+    return Labels(by, table.column("id").combine_chunks(), rows)
 
 
 def _table(engine: Engine, labels: object) -> pa.Table:

@@ -97,7 +97,7 @@ def served_counts(
         until: Its end, which is left out.
         model_id: Of this model only.
     """
-    hour = since and since.replace(minute=0, second=0, microsecond=0)
+    hour = since and since.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
     columns = ["model_id", *ServedCounts._fields]
     found = engine.scan_log(_table(project), column=HOUR, since=hour, until=until, columns=columns)
     if found is None:

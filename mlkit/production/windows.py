@@ -16,6 +16,7 @@ from mlkit.errors import UsageError
 GRID = dt.datetime(1970, 1, 5, tzinfo=dt.UTC)
 MOST_WINDOWS = 1000
 _LONGEST = dt.timedelta(days=36_525)
+_FIRST = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([mhdw])")
@@ -84,7 +85,11 @@ def spans(
     if since is None and until is None:
         return [last_full(every, now=now)]
     if since is None:
-        return [Span(in_utc(until or now) - every, in_utc(until or now))]
+        end = in_utc(until or now)
+        if end - _FIRST < every:
+            message = f"no window of {duration_text(every)} ends at {_text(end)}"
+            raise UsageError("CLI060", message, path="until", fix="end later, or give a smaller --every")
+        return [Span(end - every, end)]
     first, end = in_utc(since), in_utc(until or _floor(now, every))
     number = (end - first) // every
     if number < 1:

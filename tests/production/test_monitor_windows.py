@@ -62,6 +62,7 @@ def test_windows_follow_one_another():
     [
         (lambda: Span(NOON, NOON), "CLI060"),
         (lambda: spans(WEEK, now=NOON, since=NOON - DAY, until=NOON), "CLI060"),
+        (lambda: spans(WEEK, now=NOON, until=dt.datetime(1, 1, 3, tzinfo=dt.UTC)), "CLI060"),
         (lambda: spans(dt.timedelta(minutes=1), now=NOON, since=NOON - WEEK), "CLI061"),
         (lambda: read_time("yesterday", path="since"), "CLI062"),
         (lambda: read_duration("7", path="every"), "CLI062"),

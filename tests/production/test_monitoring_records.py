@@ -203,6 +203,9 @@ def test_an_hour_counts_whole_if_the_window_touches_it(workspace, since, until, 
         name: JUNE + hour * HOUR for name, hour in (("since", since), ("until", until)) if hour is not None
     }
     assert served_counts(workspace.engine, "flights", model_id=model_id, **ends) == counts
+    in_kathmandu = dt.timezone(dt.timedelta(hours=5, minutes=45))
+    ends = {name: end.astimezone(in_kathmandu) for name, end in ends.items()}
+    assert served_counts(workspace.engine, "flights", model_id=model_id, **ends) == counts
 
 
 # Surveys and counts of a window.
@@ -452,6 +455,14 @@ def test_labels_belong_to_rows_or_requests(workspace):
     by, found = read(workspace, pa.table({"id": [7, 8], "delay": [1.0, float("nan")]}), request_id="id")
     assert (by, found) == ("request_id", [("7", 1.0)])
     assert read(workspace, frame.head(0), label="late") == ("row_id", [])
+
+
+def test_a_target_may_have_any_name(workspace):
+    """That of the column of ids too."""
+    asked = Asked()
+    asked.target = "id"
+    found = read_labels(workspace.engine, pa.table({"flight_id": [7], "id": [1.5]}), asked, label="id")
+    assert (found.ids.to_pylist(), found.rows.to_pydict()) == (["row 7"], {"id": [1.5]})
 
 
 def test_labels_of_text_and_in_a_table(workspace):

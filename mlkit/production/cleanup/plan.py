@@ -155,7 +155,7 @@ def projects_of(engine: Engine) -> list[str]:
 def readable(size: int) -> str:
     """Bytes for people."""
     value, unit = float(size), 0
-    while value >= _STEP and unit < len(_UNITS) - 1:
+    while round(value, 1) >= _STEP and unit < len(_UNITS) - 1:
         value, unit = value / _STEP, unit + 1
     return f"{value:.0f} {_UNITS[unit]}" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
 
