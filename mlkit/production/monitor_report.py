@@ -229,7 +229,8 @@ class MonitorReport:
         """Verdict first, then why, what moved, and what was left out."""
         model = f"v{self.version} {self.model_id}" if self.version else "no model"
         lines = [f"{self.verdict}  {self.project}  {self.span}  {model}  {self.rows:,} rows"]
-        lines += [f"  {reason}" for reason in self.reasons]
+        of_columns = {f"{check.column}: {check.reason}" for check in self.columns[:_SHOWN]}
+        lines += [f"  {reason}" for reason in self.reasons if reason not in of_columns]
         lines += [f"  {check!r}" for check in self.columns[:_SHOWN]]
         if len(self.columns) > _SHOWN:
             lines.append(f"  and {len(self.columns) - _SHOWN} more columns: --json, or the page")

@@ -53,6 +53,13 @@ def test_exit_codes(made, code, told_apart):
     assert (made.exit_code, made.verdict_code) == (code, told_apart)
 
 
+def test_the_reason_of_a_column_stands_in_its_line():
+    """And not a second time above it; what is no column's stands there."""
+    made = MonitorReport("flights", SPAN, "WARN", ("prediction: a reason", "few rows"), columns=(check(),))
+    assert repr(made).count("a reason") == 1
+    assert "  few rows" in repr(made).splitlines()
+
+
 def test_several_windows_exit_with_a_failure_or_with_the_newest():
     """What came before the newest was somebody's to see."""
     assert MonitorRun((report("DRIFT"), report("OK"))).verdict_code == 0
