@@ -152,9 +152,17 @@ def make_bins(column: pa.ChunkedArray | pa.Array, *, category: bool = False, pat
         measure,
         edges=tuple(_starts(finite)),
         high=float(finite[-1]),
-        mean=math.fsum((finite / finite.size).tolist()),
+        mean=_mean(finite),
         quantiles=tuple(float(finite[(finite.size - 1) * share // 100]) for share in QUANTILES),
     )
+
+
+def _mean(finite: NDArray[np.float64]) -> float:
+    """The mean of (n,) sorted numbers, whatever their order was; it lies between the ends."""
+    try:
+        return math.fsum((finite / finite.size).tolist())
+    except OverflowError:  # the largest numbers there are, and rounding took one step further
+        return min(2 * math.fsum((finite / finite.size / 2).tolist()), float(finite[-1]))
 
 
 def form_of(kind: pa.DataType, path: str, *, category: bool = False) -> tuple[Kind, Measure]:

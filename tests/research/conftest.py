@@ -31,6 +31,7 @@ def my_models(tmp_path, monkeypatch):
     """The user's own module of estimators, imported."""
     (tmp_path / "my_models.py").write_text(scenes.MODELS)
     monkeypatch.syspath_prepend(str(tmp_path))
+    sys.modules.pop("my_models", None)  # that of another test
     import my_models  # noqa: PLC0415 - it was written just now
 
     yield my_models

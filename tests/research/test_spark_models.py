@@ -27,7 +27,7 @@ from pyspark.ml.regression import LinearRegression, RandomForestRegressor  # noq
 
 from mlkit.engines.spark import ml  # noqa: E402 - as above
 
-FETCH_GB = 0.00003  # 30 kB: less than the flights below take, more than the records of a deployment
+FETCH_GB = 0.00004  # 40 kB: less than the flights below take, more than the records of a deployment
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_from_a_study_to_a_champion_no_row_comes_here(home, tmp_path, way) -> No
     project = project_on(tmp_path, way, fetch_gb=FETCH_GB)
     project.publish_features("features.flights", make_flights(1500).dropna())
     snapshot = project.snapshot("features.flights")
-    with pytest.raises(DataError, match=r"expected at most 3e-05 GB .* found 1,4[0-9]{2} rows") as caught:
+    with pytest.raises(DataError, match=r"expected at most 4e-05 GB .* found 1,4[0-9]{2} rows") as caught:
         project.study(lambda _: Ridge(), snapshot, trials=1, cv=2)
     assert "estimator that trains on Spark" in " ".join(caught.value.fix.split())
     first = project.study(forests, snapshot, trials=1, cv=2)
