@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import sys
+import tempfile
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from mlkit import open_workspace
 from tests.servers import classic_session, connect_server, java_home, sail_server
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 # Before any library is loaded: quiet notices, and failpoints allowed in temporary homes.
@@ -76,6 +78,14 @@ def shared(tmp_path_factory) -> Path:
     """A folder that the workers of one test run share."""
     own = tmp_path_factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files(tmp_path_factory) -> Iterator[None]:
+    """What goes into the temporary directory stays apart from that of other processes, as does cleanup."""
+    before, tempfile.tempdir = tempfile.tempdir, str(tmp_path_factory.mktemp("t"))
+    yield
+    tempfile.tempdir = before
 
 
 @pytest.fixture(scope="session")
