@@ -83,7 +83,7 @@ def shared(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def temporary_files(tmp_path_factory) -> Iterator[None]:
     """What goes into the temporary directory stays apart from that of other processes, as does cleanup."""
-    before, tempfile.tempdir = tempfile.tempdir, str(tmp_path_factory.mktemp("t"))
+    before, tempfile.tempdir = tempfile.tempdir, str(tmp_path_factory.getbasetemp())
     yield
     tempfile.tempdir = before
 
