@@ -84,7 +84,14 @@ def test_rules_that_are_none_name_the_option(rules, path, fix):
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_234_567, "1.2 MB"), (999_999, "1.0 MB"), (10**15, "1.0 PB")],
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (1_234_567, "1.2 MB"),
+        (999_999, "1.0 MB"),
+        (10**15, "1.0 PB"),
+    ],
 )
 def test_bytes_for_people(size, text):
     """In the largest unit that gives a whole one; beyond the last there is none."""
