@@ -26,7 +26,7 @@ ON_DATABRICKS := tests/test_journey_spark.py tests/databricks tests/digest/test_
 	tests/data/test_contract_sql.py tests/data/test_split_sql.py tests/data/test_spark_source.py
 PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 
-.PHONY: help demo setup test check format docs lowest databricks bench pins clean
+.PHONY: help demo setup test browser check format docs lowest databricks bench pins clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -36,8 +36,16 @@ demo: .venv/demo.stamp ## the whole life cycle on real data, in a minute
 
 setup: .venv/dev.stamp ## the environment for development, in .venv
 
-test: .venv/dev.stamp ## all tests, newest versions (ARGS='-k name' for some of them)
+test: .venv/dev.stamp browser ## all tests, newest versions (ARGS='-k name' for some of them)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(ARGS)
+
+# Pages are tested in a real one. Where it cannot be had, those tests say that they did not run.
+browser:
+	@if ! command -v chromium >/dev/null && command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
+		echo 'Installing chromium, in which pages are tested (once)'; \
+		{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
+		apt-get -qq install --no-install-recommends chromium fonts-dejavu-core; } >/dev/null 2>&1 || true; \
+	fi
 
 check: .venv/dev.stamp ## style, types, import contracts, budgets, documentation
 	$(BIN)/ruff check .
@@ -53,7 +61,7 @@ format: .venv/dev.stamp ## let ruff write the style
 
 # Not quiet: with -q a strict build would pass broken links. The variable silences an announcement.
 docs: .venv/dev.stamp ## the documentation, into site/
-	$(BIN)/python tests/checks/reference.py --check
+	$(BIN)/python -m tests.checks.reference --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lowest: .venv-lowest/test.stamp ## the quick tests, oldest supported versions

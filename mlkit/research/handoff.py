@@ -8,6 +8,7 @@ interpreter that can import the wheel and installed packages, but nothing of the
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import functools
 import importlib.metadata
 import json
@@ -24,6 +25,7 @@ from mlkit.frozen import FrozenConfig, provenance_path, read_provenance
 from mlkit.research import bundle
 from mlkit.research.bundle_jobs import package_name
 from mlkit.research.interpreter import DISTRIBUTION, Interpreter, isolated, sandboxed, unpackaged
+from mlkit.research.rehearsals import keep_rehearsal
 from mlkit.research.wheel import content_version, write_wheel
 from mlkit.targets import FILE, read_targets
 
@@ -162,6 +164,9 @@ def hand_off(
         _remove_older(wheel, name)
         bundle.write_bundle(*jobs)
     version = str(parse_wheel_filename(wheel.name)[1])
+    if proof is not None:
+        said = {**proof.to_dict(), "wheel": wheel.name, "at": dt.datetime.now(dt.UTC).isoformat()}
+        keep_rehearsal(workspace.home, config.name, config.digest, said)
     return Handoff(wheel, version, name, parameters, proof, jobs[1] if jobs else None)
 
 

@@ -1,6 +1,6 @@
 """Where results of steps are kept: one folder for each key, put there whole by one rename.
 
-    entries/<key>/    manifest.json (outline, sizes, checks), and the files of the value
+    entries/<key>/    manifest.json (outline, sizes, checks), the files of the value, a byte for each hit
     recent/<step>     what the last calls of a step depended on, to say what has changed
     staging/          what is being written or removed
     locks/            one computation at a time for each key
@@ -39,6 +39,7 @@ DEFAULT_GB = 5.0
 _GIGABYTE = 1_000_000_000
 _MANIFEST = "manifest.json"
 _EFFECTS = "effects.json"
+_HITS = "hits"
 _MOST_RECENT = 20
 _LEFT_OVER_SECONDS = 24 * 3600
 _OTHERS_WRITE = 0o022
@@ -54,6 +55,7 @@ class Entry:
         seconds: What it took to compute.
         bytes: On disk.
         used_at: When it was last read or written, seconds since the epoch.
+        hits: How often it was read instead of being computed again.
     """
 
     key: str
@@ -61,6 +63,12 @@ class Entry:
     seconds: float
     bytes: int
     used_at: float
+    hits: int = 0
+
+    @property
+    def saved(self) -> float:
+        """Seconds that reading it has saved."""
+        return self.hits * self.seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +126,8 @@ class StepStore:
             effects = json.loads(bytes(files[_EFFECTS]))
             with contextlib.suppress(OSError):
                 os.utime(place / _MANIFEST)
+                with (place / _HITS).open("ab") as file:  # a byte a hit: no process waits for another
+                    file.write(b".")
         except OSError:  # never there, being removed by another process, or not to be read
             if place.exists():
                 self._remove(place)
@@ -193,7 +203,8 @@ class StepStore:
             with contextlib.suppress(OSError, ValueError, KeyError):
                 manifest = _read_manifest(place, place.name)
                 used = (place / _MANIFEST).stat().st_mtime
-                found.append(Entry(place.name, manifest["step"], manifest["seconds"], _size(place), used))
+                known = (place.name, manifest["step"], manifest["seconds"], _size(place), used)
+                found.append(Entry(*known, hits=_hits(place)))
         return sorted(found, key=lambda entry: (-entry.used_at, entry.key))
 
     def clear(self, step: str | None = None) -> int:
@@ -315,8 +326,14 @@ def _size(place: Path) -> int:
     total = 0
     for path in _inside(place):
         with contextlib.suppress(OSError):
-            total += path.stat().st_size
+            total += path.stat().st_size if path.name != _HITS else 0
     return total
+
+
+def _hits(place: Path) -> int:
+    with contextlib.suppress(OSError):
+        return (place / _HITS).stat().st_size
+    return 0
 
 
 def _used_at(place: Path, name: str = _MANIFEST) -> float:

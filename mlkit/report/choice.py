@@ -1,0 +1,47 @@
+"""Which project a report is of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlkit.errors import UsageError
+from mlkit.frozen import FOLDER
+from mlkit.nearest import nearest
+from mlkit.production.cleanup.plan import projects_of
+from mlkit.production.stores import Stores
+from mlkit.report.context import open_context
+
+if TYPE_CHECKING:
+    from mlkit.workspace import Workspace
+
+
+def choose_project(workspace: Workspace, name: str | None) -> str:
+    """The project that is named, or the only one there is.
+
+    Args:
+        workspace: Where its records are.
+        name: Its name; None to find out.
+
+    Raises:
+        UsageError: None is named, and there are none or several (CLI100); or nothing is known of it (CLI101).
+    """
+    known = known_projects(workspace)
+    if name is None and len(known) == 1:
+        return known[0]
+    if name is None:
+        fix = (
+            f"known: {', '.join(known)}" if known else "name it: what nothing is known of begins with a study"
+        )
+        raise UsageError("CLI100", "it was not said which project is meant", path="name", fix=fix)
+    if name not in known and open_context(Stores(workspace, name)).experiment is None:
+        message = f"nothing is known of {name} on the target {workspace.target}"
+        raise UsageError(
+            "CLI101", message, path="name", fix=nearest(name, known) or "project.study(...) begins it"
+        )
+    return name
+
+
+def known_projects(workspace: Workspace) -> list[str]:
+    """Projects with tables on the target, or a config under ``models/`` of the working directory."""
+    return sorted({*projects_of(workspace.engine), *(file.stem for file in Path(FOLDER).glob("*.yaml"))})
