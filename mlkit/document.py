@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import secrets
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -19,7 +20,6 @@ from mlkit.errors import ConfigError, SecurityError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
-    from pathlib import Path
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50
@@ -84,6 +84,46 @@ def write(values: dict[str, Any], *, header: str = "") -> str:
     body = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100, indent=2)
     comment = "".join(f"# {line}\n" for line in header.splitlines())
     return f"{comment}{body}"
+
+
+def place(path: Path, field: str) -> str:
+    """Where a field of a YAML file stands, or what it would stand in: ``models/flight_delay.yaml:14``.
+
+    Args:
+        path: The file.
+        field: The way to it, as error messages and plans write it: ``model.params.steps[1]`` or ``key.0``.
+
+    Returns:
+        The place; the file alone if it holds nothing on that way; empty if it cannot be read.
+    """
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, ValueError, yaml.YAMLError):
+        return ""
+    line = None
+    for part in re.findall(r"[^.\[\]]+", field):
+        found = _inside(node, part)
+        if found is None:
+            break
+        line, node = found
+    return f"{near(path)}:{line}" if line else near(path)
+
+
+def near(path: Path) -> str:
+    """A path as it is typed here: relative to the working directory if it is below that, with slashes."""
+    here = path.absolute().is_relative_to(Path.cwd())
+    return Path(os.path.relpath(path) if here else path).as_posix()
+
+
+def _inside(node: yaml.Node | None, part: str) -> tuple[int, yaml.Node] | None:
+    """The line and the value of a key, or of a position in a list."""
+    if isinstance(node, yaml.MappingNode):
+        pairs = ((key.value, key.start_mark.line, value) for key, value in node.value)
+        return next(((line + 1, value) for name, line, value in pairs if name == part), None)
+    if isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
+        value = node.value[int(part)]
+        return value.start_mark.line + 1, value
+    return None
 
 
 def save(path: Path, text: str) -> None:

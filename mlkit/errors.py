@@ -50,6 +50,8 @@ class MlkitError(Exception):
     """
 
     exit_code = EXIT_BUG
+    place = ""
+    """File and line that `path` stands at, where somebody knows it: ``models/flight_delay.yaml:14``."""
 
     def __init__(self, code: str, message: str, *, path: str = "", fix: str = "") -> None:
         """Keep the four parts; the text of the exception shows them all."""
@@ -67,7 +69,7 @@ class MlkitError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Survive the trip from a worker process (keyword arguments included)."""
-        return _rebuild, (type(self), self.code, self.message, self.path, self.fix)
+        return _rebuild, (type(self), self.code, self.message, self.path, self.fix), {"place": self.place}
 
     def to_dict(self) -> dict[str, Any]:
         """The error as ``--json`` prints it."""
@@ -75,6 +77,7 @@ class MlkitError(Exception):
             "code": self.code,
             "message": self.message,
             "path": self.path,
+            "place": self.place,
             "fix": self.fix,
             "exit_code": self.exit_code,
         }

@@ -23,12 +23,13 @@ from mlkit.data.contract import Contract  # noqa: TC001 - pydantic reads it
 from mlkit.data.monitor_spec import Monitor
 from mlkit.data.source import Source  # noqa: TC001 - pydantic reads it
 from mlkit.data.split import Split  # noqa: TC001 - pydantic reads it
-from mlkit.errors import ConfigError, DataError
+from mlkit.errors import ConfigError, DataError, MlkitError
 from mlkit.model.estimator import check, references, steps_text
 from mlkit.model.evaluation import Metric, Task, get_metric
 from mlkit.model.gate import Gate  # noqa: TC001 - pydantic reads it
 from mlkit.model.retraining import Retrain
 from mlkit.model.spark_estimator import trains_on_spark
+from mlkit.nearest import likely
 from mlkit.spec import Spec
 from mlkit.workspace import project_name
 
@@ -220,7 +221,12 @@ class FrozenConfig(Spec):
             SecurityError: Tags, secrets, or a model class that may not be imported.
         """
         file = find(path)
-        config = cls.from_values(document.read(file))
+        values = document.read(file)
+        try:
+            config = cls.from_values(values)
+        except MlkitError as exc:
+            exc.place = document.place(file, exc.path)
+            raise
         config._path = file  # noqa: SLF001 - its own
         return config
 
@@ -263,8 +269,10 @@ def find(path: Path | str) -> Path:
         return Path(text)
     named = Path(FOLDER) / f"{text}.yaml"
     if not named.is_file():
-        known = ", ".join(sorted(file.stem for file in Path(FOLDER).glob("*.yaml"))) or "none yet"
-        fix = f"known under {FOLDER}/: {known}; or give the path of a file"
+        known = [file.stem for file in Path(FOLDER).glob("*.yaml")]
+        near = likely(text, known)
+        meant = f"did you mean {near!r}? " if near else ""
+        fix = f"{meant}known under {FOLDER}/: {', '.join(sorted(known)) or 'none yet'}; or give a file's path"
         raise ConfigError("CFG001", f"no config {text!r}: {named} is not there", path=text, fix=fix)
     return named
 

@@ -48,6 +48,10 @@ class Spec(BaseModel):
         except ValidationError as exc:
             raise _translated(exc, cls, path) from exc
 
+    def __dir__(self) -> list[str]:
+        """What completion offers: fields and verbs of its own, none of the forty of pydantic."""
+        return [name for name in super().__dir__() if name.startswith("_") or not hasattr(BaseModel, name)]
+
     def __str__(self) -> str:
         """What `repr` says: there is one text for people."""
         return repr(self)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
+import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.csv
 import pyarrow.parquet
 
-from mlkit.codes import CODES
-from mlkit.console import say
+from mlkit.commands.answer import Answer
+from mlkit.console import agree, duration, say
 from mlkit.demo.story import run_demo
 from mlkit.digest.fingerprint import fingerprint
 from mlkit.doctor.examine import examine
 from mlkit.errors import EXIT_DONE, ConfigError, DataError, UsageError
-from mlkit.frozen import FrozenConfig
+from mlkit.frozen import FOLDER, FrozenConfig
 from mlkit.fsck import check_stores
+from mlkit.nearest import likely
 from mlkit.production.audit import term_at
 from mlkit.production.cleanup.command import run_cleanup
+from mlkit.production.cleanup.plan import projects_of
 from mlkit.production.cleanup.retention import Retention
 from mlkit.production.difference import diff
 from mlkit.production.evidence import explain_version, read_champion, read_history
@@ -31,6 +35,7 @@ from mlkit.production.reproduce import reproduce
 from mlkit.production.retrain import retrain
 from mlkit.production.rollback import roll_back
 from mlkit.production.runner import deploy, plan_deployment
+from mlkit.production.saved_plan import check_pins, load_pins, save_plan
 from mlkit.production.scoring import score
 from mlkit.production.service.limits import Settings
 from mlkit.production.service.run import project_of, serve
@@ -38,6 +43,8 @@ from mlkit.production.serving.choice import start_job
 from mlkit.production.stores import Stores
 from mlkit.production.task import OPTIONS, read_origin
 from mlkit.production.windows import read_duration, read_time
+from mlkit.report.choice import choose_project
+from mlkit.report.report import make_report, open_page, write_report
 from mlkit.research.bundle import (
     bundle_targets,
     bundled_configs,
@@ -47,57 +54,53 @@ from mlkit.research.bundle import (
     write_bundle,
 )
 from mlkit.research.handoff import hand_off
+from mlkit.research.steps.listing import StepList
+from mlkit.scaffold.answers import ask, can_ask
+from mlkit.scaffold.check import check_repository
+from mlkit.scaffold.create import create_repository
+from mlkit.scaffold.markdown import deployments_markdown, plans_markdown
+from mlkit.scaffold.together import Plans, deploy_changed, plan_models
+from mlkit.scaffold.update import update_repository
 from mlkit.targets import Alert, read_targets
 from mlkit.watch import watch
+from mlkit.watch.live import LivePage
 from mlkit.workspace import open_workspace, project_name
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from mlkit.commands.answer import Printable
     from mlkit.workspace import Workspace
 
 
 _SERVE_OPTIONS = ("host", "port", "workers", "policy", "max_rows", "refresh_seconds")
 
 
-class Printable(Protocol):
-    """A result: read by people as its `repr`, by programs as `to_dict()`."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        ...
-
-
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """A result that is a text with some values."""
-
-    text: str
-    values: dict[str, Any]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The values."""
-        return self.values
-
-    def __repr__(self) -> str:
-        """The text."""
-        return self.text
-
-
 def plan_verb(options: argparse.Namespace) -> tuple[Printable, int]:
-    """What a deployment would do."""
+    """What a deployment would do; without a name, of every model."""
+    if options.name is None or options.format == "md":
+        return _plans(options)
     config, stores = _opened(options)
     plan = plan_deployment(config, stores)
-    return plan, plan.exit_code if options.exit_code else EXIT_DONE
+    if plan.kind != "nothing" or options.out:
+        plan = dataclasses.replace(plan, saved=save_plan(plan, stores.workspace, to=options.out))
+    texts = (plan.text(everything=options.all), plan.summary, "")
+    shown = Answer(texts[min(options.quiet, 2)], plan.to_dict())
+    return shown, plan.exit_code if options.exit_code else EXIT_DONE
 
 
 def deploy_verb(options: argparse.Namespace) -> tuple[Printable, int]:
-    """Deploy, or with ``--dry-run`` only plan."""
+    """Deploy, or with ``--dry-run`` only plan; with ``--changed`` every model that has something to do."""
+    if options.changed or options.name is None or options.format == "md":
+        return _deployments(options)
     config, stores = _opened(options)
+    pins = load_pins(options.plan, stores.workspace, project=config.name) if options.plan else None
     if options.dry_run:
-        return plan_deployment(config, stores), EXIT_DONE
-    report = deploy(config, stores, origin=read_origin(config), reason=options.reason)
+        plan = plan_deployment(config, stores)
+        check_pins(plan, plan.pins if pins is None else pins)
+        return plan, EXIT_DONE
+    report = deploy(config, stores, origin=read_origin(config), reason=options.reason, pins=pins)
     return report, report.exit_code
 
 
@@ -125,7 +128,7 @@ def score_verb(options: argparse.Namespace) -> tuple[Printable, int]:
 
 def trigger_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     """Start a job of the bundle."""
-    stores, job = _stores(options), options.job
+    stores, job = Stores(open_workspace(options.target), str(_project(options))), options.job
     parameters = dict(map(_setting, options.set))
     if options.action == "rollback" and not parameters.get("to"):
         # A lost answer makes people repeat a command; "the version before" would then be another one.
@@ -141,7 +144,7 @@ def monitor_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     stores = _stores(options)
     asked: dict[str, Any] = {**_times(options), "version": options.version, "self_check": options.self_check}
     if options.alert_command or options.alert_url:
-        asked["alert"] = Alert(command=tuple(shlex.split(options.alert_command)), url=options.alert_url)
+        asked["alert"] = Alert(command=tuple(_words(options.alert_command)), url=options.alert_url)
     if options.every:
         run = monitor_windows(stores, every=read_duration(options.every, path="every"), **asked)
         newest = run.windows[-1]
@@ -221,6 +224,20 @@ def serve_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     return serve(stores, settings, trial=options.trial), EXIT_DONE
 
 
+def report_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+    """Everything done in a project: as a page in a file, or as text."""
+    workspace = open_workspace(options.target)
+    stores = Stores(workspace, choose_project(workspace, _project(options)))
+    if options.format != "html" and options.out is None:
+        report = make_report(stores, rows_shown=options.rows_shown)
+        texts = {"md": report.to_markdown, "json": report.to_json}
+        return Answer(texts[options.format]().rstrip("\n"), report.to_dict()), EXIT_DONE
+    report = write_report(stores, options.out, kind=options.format, rows_shown=options.rows_shown)
+    if options.open:
+        open_page(report)
+    return Answer(repr(report), report.written()), EXIT_DONE
+
+
 def history_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     """The ledger."""
     return read_history(_stores(options)), EXIT_DONE
@@ -292,6 +309,31 @@ def bundle_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     return Answer(f"{said}\n  next    databricks bundle deploy --target {known[0]}", values), EXIT_DONE
 
 
+def init_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+    """Make a central repository, or with ``--update`` write its managed files anew."""
+    if options.update:
+        folder = Path(options.dir or ".")
+        plan = update_repository(folder, dry_run=True)
+        if options.dry_run:
+            return plan, EXIT_DONE
+        say(repr(plan))
+        return update_repository(folder, force=options.force), EXIT_DONE
+    if options.dir is None:
+        fix = "mlkit init DIR; a dot is this folder"
+        raise UsageError("CLI125", "it was not said where the repository is to be", path="DIR", fix=fix)
+    folder = Path(options.dir)
+    said = {name: getattr(options, name) for name in ("name", "store", "ci", "bare")}
+    asking = can_ask() and not (options.defaults or options.json)
+    answers = ask(folder.resolve(), **said, asking=asking)
+    return create_repository(folder, answers, dry_run=options.dry_run), EXIT_DONE
+
+
+def check_verb(options: argparse.Namespace) -> tuple[Printable, int]:  # noqa: ARG001 - as all verbs
+    """Whether what is committed is sound."""
+    report = check_repository()
+    return report, report.exit_code
+
+
 def fingerprint_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     """Fingerprint of the rows of a file."""
     path = Path(options.file)
@@ -309,16 +351,40 @@ def fingerprint_verb(options: argparse.Namespace) -> tuple[Printable, int]:
 
 
 def watch_verb(options: argparse.Namespace) -> tuple[Printable, int]:
-    """Run a script at every save."""
-    report = watch(
-        options.script,
-        arguments=shlex.split(options.args),
-        folders=options.folder,
-        once=options.once,
-        lazy=options.lazy,
-        target=options.target,
-    )
+    """Run a script at every save, and show the report of its project anew."""
+    asked: dict[str, Any] = {
+        "arguments": _words(options.args),
+        "folders": options.folder,
+        "once": options.once,
+        "lazy": options.lazy,
+        "target": options.target,
+    }
+    if options.once or options.no_page:
+        report = watch(options.script, **asked)
+        return report, report.exit_code
+    with LivePage(options.script) as page:
+        say(f"page {page.url}")
+        if options.open:
+            webbrowser.open(page.url)
+        report = watch(options.script, page=page, **asked)
     return report, report.exit_code
+
+
+def cache_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+    """List the stored results of steps, or with ``--clear`` remove them."""
+    steps = StepList(open_workspace(options.target).home / "steps")
+    if options.clear is None:
+        return steps, EXIT_DONE
+    if options.clear:
+        steps.check(options.clear)
+    gone = [entry for entry in steps.entries if options.clear in ("", entry.step)]
+    took = duration(sum(entry.seconds for entry in gone))
+    lost = f"{len(gone)} stored results go, which took {took} to compute"
+    if not options.clear and not agree(lost, yes=options.yes):
+        return Answer("nothing was removed", {"freed_bytes": 0, "removed": 0}), EXIT_DONE
+    freed = steps.clear(options.clear or None)
+    said = f"{len(gone)} stored results removed, {freed / 1e6:.1f} MB; they took {took} to compute"
+    return Answer(said, {"freed_bytes": freed, "removed": len(gone)}), EXIT_DONE
 
 
 def demo_verb(options: argparse.Namespace) -> tuple[Printable, int]:
@@ -326,15 +392,27 @@ def demo_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     return run_demo(Path(options.dir), target=options.target), EXIT_DONE
 
 
-def help_verb(options: argparse.Namespace) -> tuple[Printable, int]:
-    """What an error code means; without one, all of them."""
-    if options.code is None:
-        lines = [f"{code}  {meaning}" for code, meaning in sorted(CODES.items())]
-        return Answer("\n".join(lines), dict(CODES)), EXIT_DONE
-    code = options.code.upper()
-    if code not in CODES:
-        raise UsageError("CLI033", "no such code", path=code, fix="mlkit help shows all codes")
-    return Answer(f"{code}\n  {CODES[code]}", {"code": code, "meaning": CODES[code]}), EXIT_DONE
+def _plans(options: argparse.Namespace) -> tuple[Printable, int]:
+    """Plans of all models, or Markdown."""
+    if options.out:
+        raise UsageError("CLI126", "a plan of one model alone is saved", path="--out", fix="name the model")
+    plans = plan_models(open_workspace(options.target), [options.name] if options.name else [])
+    texts = (plans.text(everything=options.all), plans.summary, "")
+    text = plans_markdown(plans) if options.format == "md" else texts[min(options.quiet, 2)]
+    return Answer(text, plans.to_dict()), plans.kind_code if options.exit_code else plans.exit_code
+
+
+def _deployments(options: argparse.Namespace) -> tuple[Printable, int]:
+    """Deploy what changed, or with ``--dry-run`` plan it."""
+    if options.name or options.plan or not options.changed:
+        message = "expected the name of one model, or --changed alone for all that have something to do"
+        raise UsageError("CLI126", message, path="name", fix="mlkit deploy NAME, or mlkit deploy --changed")
+    workspace = open_workspace(options.target)
+    done = plan_models(workspace) if options.dry_run else deploy_changed(workspace, reason=options.reason)
+    if options.format == "md":
+        text = plans_markdown(done) if isinstance(done, Plans) else deployments_markdown(done)
+        return Answer(text, done.to_dict()), done.exit_code
+    return done, done.exit_code
 
 
 def _opened(options: argparse.Namespace) -> tuple[FrozenConfig, Stores]:
@@ -343,8 +421,19 @@ def _opened(options: argparse.Namespace) -> tuple[FrozenConfig, Stores]:
 
 
 def _stores(options: argparse.Namespace) -> Stores:
-    """Stores of a project named by itself or by the path of its config."""
-    return Stores(open_workspace(options.target), str(_project(options)))
+    """Stores of a project named by itself or by the path of its config.
+
+    Raises:
+        UsageError: It is not known here, and another one is that was probably meant (CLI135).
+    """
+    workspace, project = open_workspace(options.target), str(_project(options))
+    if not (Path(FOLDER) / f"{project}.yaml").is_file():
+        known = projects_of(workspace.engine)
+        meant = "" if project in known else likely(project, known)
+        if meant:
+            message, fix = f"no project {project!r} in these stores", f"did you mean {meant!r}?"
+            raise UsageError("CLI135", message, path="name", fix=fix)
+    return Stores(workspace, project)
 
 
 def _one_or_all(options: argparse.Namespace) -> tuple[Workspace, str | None]:
@@ -364,6 +453,13 @@ def _project(options: argparse.Namespace) -> str | None:
 def _times(options: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(options, name) for name in ("since", "until", "now")}
     return {name: read_time(text, path=name) if text else None for name, text in given.items()}
+
+
+def _words(text: str) -> list[str]:
+    """The words of a command in one text; on Windows a backslash is part of a path."""
+    if os.name == "nt":
+        return [word.strip('"') for word in shlex.split(text, posix=False)]
+    return shlex.split(text)
 
 
 def _setting(text: str) -> tuple[str, str]:

@@ -50,6 +50,7 @@ def examine(target: str | None = None, *, project: str | None = None, fix: bool 
     name = target or os.environ.get(TARGET) or LOCAL
     found = list(_made(("environment", environment.check_environment)))
     found += _made(("configs", projects.check_configs))
+    found += _made(("managed files", projects.check_managed))
     try:
         workspace = open_workspace(target)
     except MlkitError as exc:

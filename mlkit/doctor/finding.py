@@ -77,10 +77,11 @@ class DoctorReport:
         return {"target": self.target, "findings": [found.to_dict() for found in self.findings]}
 
     def __repr__(self) -> str:
-        """Each finding, then their number by state, and whether ``--fix`` would help."""
+        """Each finding, the worst last, then their number by state, and whether ``--fix`` would help."""
         states = [found.state for found in self.findings]
-        lines = [f"  {found!r}" for found in self.findings]
-        sums = ", ".join(f"{states.count(state)} {state}" for state in ("OK", "WARN", "FAIL"))
+        order: tuple[State, ...] = ("OK", "WARN", "FAIL")
+        lines = [f"  {found!r}" for state in order for found in self.findings if found.state == state]
+        sums = ", ".join(f"{states.count(state)} {state}" for state in order)
         curable = sum(found.cure is not None and found.state != "OK" for found in self.findings)
         following = f"\n  next    mlkit doctor --fix mends {curable} of these" if curable else ""
-        return "\n".join([f"{self.target}: {sums}", *lines]) + following
+        return "\n".join([*lines, f"{self.target}: {sums}"]) + following

@@ -12,6 +12,7 @@ from mlkit.errors import EXIT_INTEGRITY, MlkitError
 from mlkit.frozen import FOLDER, FrozenConfig
 from mlkit.production.cleanup.reach import is_alive
 from mlkit.production.removals import Removals
+from mlkit.scaffold.managed import look_at_managed
 from mlkit.tracking.copies import local_path
 from mlkit.tracking.models import MANIFEST
 from mlkit.tracking.upkeep import StoredModel, TrackingUpkeep
@@ -123,6 +124,16 @@ def check_configs() -> Iterator[Finding]:
             yield Finding.of_error(f"config {file}", exc)
         else:
             yield Finding(f"config {file}", "OK", "loads")
+
+
+def check_managed() -> Iterator[Finding]:
+    """Whether the files that mlkit writes are those of this version; nothing where there are none."""
+    files = [file for file in look_at_managed(Path()) if file.state != "absent"]
+    behind = [f"{file.file.path} is {file.state}" for file in files if file.state != "current"]
+    if behind:
+        yield Finding("managed files", "WARN", "; ".join(behind), "mlkit init --update")
+    elif files:
+        yield Finding("managed files", "OK", "current")
 
 
 def _models(stores: Stores) -> list[StoredModel]:

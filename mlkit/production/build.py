@@ -8,6 +8,7 @@ import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from mlkit import document
 from mlkit.code import code_digest, installed_version, user_files
 from mlkit.data.contract_sql import check_frame
 from mlkit.data.parts import Parts, cut_rows
@@ -15,6 +16,7 @@ from mlkit.data.parts_sql import FrameParts, cut_frame
 from mlkit.data.source import open_source, ordered, read_checked
 from mlkit.engines.base import TRAINING, TableName
 from mlkit.engines.spark.ml import make_active
+from mlkit.errors import ContractError
 from mlkit.frozen import GROUND
 from mlkit.model.estimator import references
 from mlkit.model.spark_training import FrameRows, as_frame_rows, check_frame_source
@@ -131,7 +133,11 @@ def build(config: FrozenConfig, engine: Engine) -> Build:
         StudyError: The user's `prepare` failed.
         StoreError: The source is not there.
     """
-    parts, version = (_cut_in_spark if config.serialization == "spark" else _cut_here)(config, engine)
+    try:
+        parts, version = (_cut_in_spark if config.serialization == "spark" else _cut_here)(config, engine)
+    except ContractError as exc:
+        exc.place = document.place(config.path, f"contract.columns.{exc.path}") if config.path else ""
+        raise
     return Build(
         config=config,
         parts=parts,

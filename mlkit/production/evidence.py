@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class History:
-    """Every promotion of a project, oldest first."""
+    """Every promotion of a project; it can be looped over, counted and indexed.
+
+    Attributes:
+        project: The project.
+        entries: Who moved the champion when, from where, to where and why; oldest first.
+    """
 
     project: str
     entries: tuple[Entry, ...]

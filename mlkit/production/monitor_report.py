@@ -194,7 +194,7 @@ class MonitorReport:
 
     @property
     def exit_code(self) -> int:
-        """0 unless the check itself, or telling of it, failed; `verdict_code` tells drift apart too."""
+        """What `mlkit monitor` exits with: 0 unless the check, or telling of it, failed; also on drift."""
         if self.error is not None:
             return int(self.error.get("exit_code", EXIT_BUG))
         return EXIT_SERVING if self.sent.error else EXIT_DONE

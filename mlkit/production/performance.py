@@ -122,7 +122,7 @@ class PerformanceReport:
 
     @property
     def exit_code(self) -> int:
-        """0: a score is an answer, whatever it is."""
+        """What `mlkit performance` exits with: 0, since a score is an answer, whatever it is."""
         return EXIT_DONE
 
     @property

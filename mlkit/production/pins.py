@@ -54,7 +54,12 @@ class Pin:
 
 @dataclasses.dataclass(frozen=True)
 class PinList:
-    """The pins of a project."""
+    """What a cleanup leaves alone because somebody said so.
+
+    Attributes:
+        project: The project.
+        pins: Each with what it keeps, since when, by whom and why.
+    """
 
     project: str
     pins: tuple[Pin, ...]

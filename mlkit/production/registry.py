@@ -49,7 +49,7 @@ _MISSING = _GONE | {"INVALID_PARAMETER_VALUE"}
 
 @dataclasses.dataclass(frozen=True)
 class ModelVersion:
-    """A registered version.
+    """One version of a project's model; ``project.explain(version)`` says what it was made of and judged by.
 
     Attributes:
         name: The registered model: the project's name, in Unity Catalog behind catalog and schema.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlkit.console import say
+from mlkit.console import duration, say, working
 from mlkit.errors import EXIT_DONE, EXIT_REJECTED, GateRejectedError
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class RunReport:
         scores: `candidate` and `champion`, on the same rows.
         verdict: `passed` and `reasons`.
         seconds: Wall time by step.
+        previous: Version that served before this run; None if none did.
         run_id: The production run in the tracking store.
         notes: What is worth knowing beside.
     """
@@ -67,12 +69,13 @@ class RunReport:
     scores: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     verdict: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    previous: int | None = None
     run_id: str = ""
     notes: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        """What a command that made this report exits with."""
+        """What a command that made this report exits with: 3 if the gate rejected the model, else 0."""
         return EXIT_REJECTED if self.outcome == "rejected" else EXIT_DONE
 
     def raise_if_rejected(self) -> None:
@@ -91,21 +94,33 @@ class RunReport:
         return dataclasses.asdict(self)
 
     def __repr__(self) -> str:
-        """Outcome first, then the reasons."""
-        version = f" v{self.version}" if self.version else ""
-        lines = [f"{self.outcome}  {self.model}{version}  in {sum(self.seconds.values()):.1f} s"]
-        lines += [f"  {reason}" for reason in self.verdict.get("reasons", ())]
+        """Outcome and version first, then the reasons, and what to look at or undo."""
+        reasons = list(self.verdict.get("reasons", ()))
+        lines = [f"{self.outcome}  {self.model}{self._moved}  in {duration(sum(self.seconds.values()))}"]
+        lines += [f"  {reason}" for reason in reasons]
         lines += [f"  note: {note}" for note in self.notes]
+        if self.outcome == "promoted" and self.previous not in (None, self.version):
+            lines.append(f"  undo    mlkit rollback {self.model} --to {self.previous} --reason ...")
         explain = f", mlkit explain {self.model} {self.version}" if self.version else ""
-        lines.append(f"  next    mlkit history {self.model}{explain}")
+        lines.append(f"  next    mlkit report {self.model} --open, mlkit history {self.model}{explain}")
         return "\n".join(lines)
 
+    @property
+    def _moved(self) -> str:
+        """Which version the outcome is about, and which one it replaced."""
+        own = f" v{self.version}" if self.version else ""
+        if self.outcome == "promoted" and self.previous not in (None, self.version):
+            return f"{own} (was v{self.previous})"
+        if self.outcome == "kept_champion" and self.previous:
+            return f" v{self.previous} stays"
+        return own if self.outcome != "rejected" else f"{own}; nothing serves yet"
+
     def _repr_html_(self) -> str:
-        return f"<pre>{self!r}</pre>"
+        return f"<pre>{html.escape(repr(self))}</pre>"
 
 
 class Clock:
-    """Times the steps of a run and tells each as it ends."""
+    """Times the steps of a run and tells each as it ends; on a terminal also which one it is at."""
 
     def __init__(self) -> None:
         """No step has run."""
@@ -116,7 +131,8 @@ class Clock:
         """Time one step; what is appended to the list is said when it ends."""
         started = time.perf_counter()
         said: list[str] = []
-        yield said
-        self.seconds[name] = round(time.perf_counter() - started, 3)
         place = f"{STEPS.index(name) + 1}/{len(STEPS)}" if name in STEPS else "   "
-        say(f" {place} {name:<9} {'  '.join(said):<72} {self.seconds[name]:6.1f} s")
+        with working(f" {place} {name}"):
+            yield said
+        self.seconds[name] = round(time.perf_counter() - started, 3)
+        say(f" {place} {name:<9} {'   '.join(said):<72}   {duration(self.seconds[name])}")

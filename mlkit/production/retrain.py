@@ -80,7 +80,7 @@ class RetrainReport:
 
     @property
     def exit_code(self) -> int:
-        """That of the deployment; 0 where there was none."""
+        """What `mlkit retrain` exits with: as the deployment does, and 0 where there was none."""
         return self.deployed.exit_code if self.deployed else EXIT_DONE
 
     def to_dict(self) -> dict[str, Any]:

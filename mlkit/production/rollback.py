@@ -94,7 +94,8 @@ def roll_back(
         said.append(f"v{champion.to_version} serves by ledger entry {champion.seq}")
     with clock.step("refresh") as said:
         said.append((refresher or choose_refresher(stores)).refresh(stores.project, champion).message)
-    return dataclasses.replace(_report(stores, course, entry, reason, clock), notes=tuple(notes))
+    report = _report(stores, course, entry, reason, clock)
+    return dataclasses.replace(report, notes=tuple(notes), previous=entry.from_version)
 
 
 def _course(stores: Stores, to: int | None, reason: str, attempt: Attempt | None) -> _Course:

@@ -15,17 +15,20 @@ import pyarrow as pa
 from mlkit.console import say
 from mlkit.engines.base import TRAINING
 from mlkit.failpoints import failpoint
+from mlkit.model.estimator import steps_text
 from mlkit.model.gate import Scores, judge
 from mlkit.production.build import Build, build
 from mlkit.production.candidate import make_candidate
 from mlkit.production.judging import decide, evaluate
 from mlkit.production.marks import read_marks
+from mlkit.production.outlook import look_ahead
 from mlkit.production.outputs import OutputsRemovedError, check_outputs_stay, verify_outputs
 from mlkit.production.plan import Plan, make_plan
 from mlkit.production.promotion import code_entry, move_champion, promotion_entry, register_candidate
 from mlkit.production.repeat import repeat_deployment
 from mlkit.production.report import Clock, Outcome, RunReport, StoredTable
 from mlkit.production.runs import production_run, settled_report
+from mlkit.production.saved_plan import check_pins
 from mlkit.production.serving.choice import choose_refresher
 
 if TYPE_CHECKING:
@@ -52,7 +55,9 @@ def plan_deployment(config: FrozenConfig, stores: Stores) -> Plan:
         IntegrityError: The registry does not hold the champion that the ledger names.
     """
     made = build(config, stores.engine)
-    return _plan(made, stores, stores.reconciled_head())
+    head = stores.reconciled_head()
+    plan = _plan(made, stores, head)
+    return dataclasses.replace(plan, outlook=look_ahead(plan, made, stores, head))
 
 
 def deploy(
@@ -63,6 +68,7 @@ def deploy(
     origin: Mapping[str, Any] | None = None,
     reason: str = "",
     attempt: Attempt | None = None,
+    pins: Mapping[str, str] | None = None,
 ) -> RunReport:
     """Bring a frozen config into production, or say why nothing needs to be done.
 
@@ -73,8 +79,10 @@ def deploy(
         origin: Where the config came from (commit, study), kept with the version.
         reason: Why, for the ledger.
         attempt: The execution of a job that does so; what its job run has promoted, it does not again.
+        pins: What a saved plan was made of, to which the deployment is held.
 
     Raises:
+        UsageError: Something that the saved plan was made of is another by now (CLI130).
         RaceLostError: Another run promoted first; nothing was changed.
         IntegrityError: Something stored is not what was recorded.
         ServingError: The champion moved, but serving does not answer with it; repeating goes on there.
@@ -88,7 +96,9 @@ def deploy(
         made = build(config, stores.engine)
         head = stores.reconciled_head()
         plan = _plan(made, stores, head)
-        said.append(f"{plan.kind}: {plan.reasons[0]}")
+        if pins is not None:
+            check_pins(plan, pins)
+        said.append(f"{plan.kind}: {plan.reasons[0]}{' (as planned)' if pins else ''}")
     course = _Deployment(made, stores, head, clock, refresher, origin or {}, reason, attempt)
     if plan.kind == "nothing" and plan.settled is not None:
         return course.unchanged(plan.settled)
@@ -98,7 +108,8 @@ def deploy(
 
 
 def _plan(made: Build, stores: Stores, head: Entry | None) -> Plan:
-    plan = make_plan(made, head, stores.decisions.settled(made.run_key, stores.ledger.entries()))
+    settled = stores.decisions.settled(made.run_key, stores.ledger.entries())
+    plan = make_plan(made, head, settled, target=stores.workspace.target)
     mark = read_marks(stores).of(made) if plan.kind == "primary" else None
     if mark is None:
         return plan
@@ -200,6 +211,7 @@ class _Deployment:
     def _train(self, run_id: str) -> Candidate:
         with self.clock.step("train") as said:
             candidate = make_candidate(self.made, self.stores, run_id=run_id)
+            said.append(f"{steps_text(self.made.config.model)}, seed {self.made.config.seed}")
             said.append(f"{'found' if candidate.reused else 'trained'} {candidate.model_id}")
             failpoint("train.stored")
         return candidate
@@ -208,7 +220,11 @@ class _Deployment:
         with self.clock.step("evaluate") as said:
             evaluation = evaluate(self.made, candidate, self.stores, self.head)
             scores = evaluation.scores
-            said.append(f"candidate {_number(scores.candidate)}, champion {_number(scores.champion)}")
+            said.append(f"candidate {_number(scores.candidate)}")
+            if self.head is not None:
+                said.append(f"champion v{self.head.to_version} {_number(scores.champion)}")
+                said.append(f"{scores.excluded:,} rows left out, which it has learnt from")
+            said.append(f"{scores.rows:,} rows")
             failpoint("evaluate.published")
         return evaluation
 
@@ -282,6 +298,7 @@ class _Deployment:
             scores={who: record["scores"][who] for who in ("candidate", "champion")},
             verdict={name: record["verdict"][name] for name in ("passed", "reasons")},
             seconds=dict(self.clock.seconds),
+            previous=self.head.to_version if self.head else None,
             notes=self._notes(record),
         )
 

@@ -53,7 +53,7 @@ class ScoreReport:
 
     @property
     def rows_per_second(self) -> float:
-        """How fast it was."""
+        """Rows that were answered in a second of wall time, model and log included."""
         return self.rows / self.seconds if self.seconds else 0.0
 
     def to_dict(self) -> dict[str, Any]:

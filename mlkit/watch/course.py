@@ -17,37 +17,25 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
-import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import xxhash
-
-from mlkit.code import DATA_SUFFIXES
-from mlkit.console import console, say
-from mlkit.errors import EXIT_DONE, MlkitError, UsageError
-from mlkit.research.steps.origin import is_library_file
+from mlkit.console import console, duration, say
+from mlkit.errors import EXIT_DONE, UsageError
+from mlkit.watch.child import PAGE, TROUBLE, WATCHED
+from mlkit.watch.files import CODE, Files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    Mark = tuple[int, int, int]
-
-WATCHED = "MLKIT_WATCHED"
-"""Set in the process of a watched script: there, nothing is deployed but to the local stores."""
+    from mlkit.watch.live import LivePage
 
 STEPS, STEPS_LOG = "MLKIT_STEPS", "MLKIT_STEPS_LOG"
 POLL_SECONDS, QUIET_SECONDS = 0.15, 0.1
 GRACE_SECONDS = 3.0
-MOST_FILES = 20_000
 
-_CODE = frozenset({".py", ".toml"})
-_SUFFIXES = _CODE | DATA_SUFFIXES
-_READ_BYTES = 1 << 20
-_FRESH_SECONDS = 3.0
-_NEVER = frozenset({"__pycache__", "node_modules", "mlruns", "site-packages"})
-_CHILD = "from mlkit.watch import run_script; run_script()"
+_LOG, _PAGE, _TROUBLE = "steps.jsonl", "page.html", "trouble.txt"
+_CHILD = "from mlkit.watch.child import run_script; run_script()"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +72,7 @@ def watch(
     once: bool = False,
     lazy: bool = False,
     target: str | None = None,
-    refresh: Callable[[], None] | None = None,
+    page: LivePage | None = None,
 ) -> WatchReport:
     """Run a script, and again whenever code or data beside it is saved, until Ctrl-C.
 
@@ -95,7 +83,7 @@ def watch(
         once: Run it a single time, as in CI.
         lazy: Let steps that take long be stale instead of running them.
         target: Set of stores that the script works with; by default as it says itself.
-        refresh: Called after each run that ended, e.g. to write the report anew.
+        page: Shows the report of the script's project in a browser, anew after each run.
 
     Raises:
         UsageError: No such script (CLI090), or too many files to look at (CLI091).
@@ -105,7 +93,7 @@ def watch(
         raise UsageError("CLI090", "expected a Python file", path=str(script), fix="mlkit watch script.py")
     files = Files([path.parent, Path.cwd(), *map(Path, folders)])
     environment = {**({STEPS: "lazy"} if lazy else {}), **({"MLKIT_TARGET": target} if target else {})}
-    watcher = _Watcher([str(path), *arguments], files, environment, refresh)
+    watcher = _Watcher([str(path), *arguments], files, environment, page)
     with _terminated_as_interrupted():
         if once:
             watcher.run_once()
@@ -116,74 +104,6 @@ def watch(
     return WatchReport(os.path.relpath(path), watcher.runs, watcher.code, code)
 
 
-class Files:
-    """The files in some folders, by content; hidden folders and environments are left out.
-
-    Args:
-        folders: Looked at with all that is below them.
-    """
-
-    def __init__(self, folders: Sequence[Path]) -> None:
-        """Remember what they hold now."""
-        whole = sorted({folder.resolve() for folder in folders})
-        self._folders = [one for one in whole if not any(one != o and one.is_relative_to(o) for o in whole)]
-        home = os.environ.get("MLKIT_HOME")
-        self._home = Path(home).resolve() if home else None
-        self._known: dict[str, tuple[Mark, object]] = {}
-        self._base = self.look()
-
-    def look(self) -> dict[str, object]:
-        """What stands for the content of each file now."""
-        found: dict[str, tuple[Mark, object]] = {}
-        for entry in self._entries():
-            with contextlib.suppress(OSError):  # gone meanwhile
-                state = entry.stat()
-                mark = (state.st_mtime_ns, state.st_size, state.st_ino)
-                known = self._known.get(entry.path, (None, None))
-                found[entry.path] = (mark, known[1] if known[0] == mark else _content(entry.path, mark))
-        self._known = found
-        return {path: content for path, (_, content) in found.items()}
-
-    def changes(self) -> list[str]:
-        """Files whose content is another than when `settle` was called last."""
-        now = self.look()
-        return sorted(path for path in {*now, *self._base} if now.get(path) != self._base.get(path))
-
-    def settle(self) -> None:
-        """Take what is there as seen."""
-        self._base = {path: content for path, (_, content) in self._known.items()}
-
-    def fresh(self) -> list[str]:
-        """Modules that were written moments ago."""
-        limit = (time.time() - _FRESH_SECONDS) * 1e9
-        return [path for path, (mark, _) in self._known.items() if mark[0] > limit]
-
-    def _entries(self) -> Iterator[os.DirEntry[str]]:
-        waiting = [os.fspath(folder) for folder in self._folders]
-        count = 0
-        while waiting:
-            with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.extend([entry.path] if self._is_watched(entry) else [])
-                    elif os.path.splitext(entry.name)[1].lower() in _SUFFIXES:  # noqa: PTH122 - called often
-                        count += 1
-                        yield entry
-            if count > MOST_FILES:
-                message = f"more than {MOST_FILES:,} files to look at"
-                raise UsageError("CLI091", message, fix="start it in the folder of the script")
-
-    def _is_watched(self, entry: os.DirEntry[str]) -> bool:
-        if entry.name.startswith(".") or entry.name in _NEVER or Path(entry.path) == self._home:
-            return False
-        return not os.path.exists(os.path.join(entry.path, "pyvenv.cfg"))  # noqa: PTH110, PTH118 - called often
-
-
-def _content(path: str, mark: Mark) -> object:
-    """A digest of a small file; large ones are told by time and size."""
-    return xxhash.xxh3_128_digest(Path(path).read_bytes()) if mark[1] <= _READ_BYTES else mark
-
-
 class _Watcher:
     """Starts, stops and counts runs."""
 
@@ -192,11 +112,11 @@ class _Watcher:
         command: list[str],
         files: Files,
         environment: dict[str, str],
-        refresh: Callable[[], None] | None,
+        page: LivePage | None,
     ) -> None:
         self.runs = 0
         self.code = EXIT_DONE
-        self._command, self._files, self._refresh = command, files, refresh
+        self._command, self._files, self._page = command, files, page
         self._environment = environment
 
     def run(self) -> None:
@@ -217,24 +137,42 @@ class _Watcher:
         """One run, as long as it is followed; gives what was saved meanwhile and stopped it."""
         self.runs += 1
         _head(self.runs, why)
+        if self._page:
+            self._page.begin(self.runs)
         began = time.perf_counter()
-        with tempfile.TemporaryDirectory(prefix="mlkit-watch-") as folder:
-            log = Path(folder) / "steps.jsonl"
-            with self._started(log) as process:
+        with tempfile.TemporaryDirectory(prefix="mlkit-watch-") as name:
+            folder = Path(name)
+            with self._started(folder) as process:
                 saved = follow(process)
-            seconds = time.perf_counter() - began
+            took = duration(time.perf_counter() - began)
             if saved:
-                say(f"run {self.runs}  stopped after {seconds:.1f} s: {_named(saved)} changed")
+                say(f"run {self.runs}  stopped after {took}: {_named(saved)} changed")
                 return saved
             self.code = process.returncode
             ended = "done in" if self.code == EXIT_DONE else f"failed (exit code {self.code}) after"
-            say(f"run {self.runs}  {ended} {seconds:.1f} s{_steps(log)}")
-        self._call_refresh()
+            say(f"run {self.runs}  {ended} {took}{_steps(folder / _LOG)}")
+            self._show(folder)
         return []
 
+    def _show(self, folder: Path) -> None:
+        """Bring to the page what a run has left, or why there is nothing new."""
+        if self._page is None:
+            return
+        page, trouble = folder / _PAGE, folder / _TROUBLE
+        if self.code == EXIT_DONE and page.is_file():
+            self._page.show(page.read_text(encoding="utf-8"), run=self.runs)
+        elif self.code == EXIT_DONE and not trouble.is_file():
+            self._page.fail("it made no ModelProject, so there is nothing to report", run=self.runs)
+        else:
+            said = trouble.read_text(encoding="utf-8") if trouble.is_file() else f"exit code {self.code}"
+            self._page.fail(said, run=self.runs)
+
     @contextlib.contextmanager
-    def _started(self, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-        environment = {**os.environ, WATCHED: "1", STEPS_LOG: str(log), "PYTHONUNBUFFERED": "1"}
+    def _started(self, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+        log = str(folder / _LOG)
+        environment = {**os.environ, WATCHED: "1", STEPS_LOG: log, "PYTHONUNBUFFERED": "1"}
+        if self._page:
+            environment |= {PAGE: str(folder / _PAGE), TROUBLE: str(folder / _TROUBLE)}
         process = subprocess.Popen(  # noqa: S603 - the user's own script, as they asked
             [sys.executable, "-c", _CHILD, *self._command],
             stdin=subprocess.DEVNULL,
@@ -250,7 +188,7 @@ class _Watcher:
         """Wait for the end of a run or for saved code; data that changes meanwhile is its own output."""
         while True:
             ended = process.poll() is not None
-            saved = [path for path in self._quiet_changes() if Path(path).suffix in _CODE]
+            saved = [path for path in self._quiet_changes() if Path(path).suffix in CODE]
             if saved or ended:
                 self._files.settle()
                 return saved
@@ -273,13 +211,6 @@ class _Watcher:
             if self._files.look() == before:
                 break
         return changed
-
-    def _call_refresh(self) -> None:
-        if self._refresh is not None:
-            try:
-                self._refresh()
-            except MlkitError as exc:
-                say(f"the report stays as it was: {exc}")
 
 
 def _to_its_end(process: subprocess.Popen[bytes]) -> list[str]:
@@ -335,7 +266,7 @@ def _steps(log: Path) -> str:
     calls = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     hits = [call for call in calls if call["outcome"] == "hit"]
     saved = sum(call["saved"] for call in hits)
-    return f"  steps: {len(hits)} of {len(calls)} hits, saved {saved:.1f} s"
+    return f"  steps: {len(hits)} of {len(calls)} hits, saved {duration(saved)}"
 
 
 @contextlib.contextmanager
@@ -349,43 +280,3 @@ def _terminated_as_interrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def refuse_when_watched(verb: str, target: str) -> None:
-    """Refuse to deploy from a watched script: it would at every save.
-
-    Raises:
-        UsageError: This process is watched and the target is not `local` (CLI092).
-    """
-    if os.environ.get(WATCHED) == "1" and target != "local":
-        message = f"{verb} on target {target} from a script that is watched: it would happen at every save"
-        raise UsageError("CLI092", message, path=verb, fix=f"mlkit {verb}, or run the script with python")
-
-
-def run_script() -> None:
-    """Run ``sys.argv[1]`` as the main module; what goes wrong is shown in the user's own code alone."""
-    path = Path(sys.argv[1])
-    del sys.argv[0]
-    sys.path[0] = str(path.parent)
-    sys.excepthook = _show
-    module = types.ModuleType("__main__")
-    module.__file__ = str(path)
-    sys.modules["__main__"] = module
-    code = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
-    exec(code, vars(module))  # noqa: S102 - the script that is watched
-
-
-def _show(kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
-    shown = traceback.TracebackException(kind, error, trace)
-    _leave_out_libraries(shown)
-    sys.stderr.write("".join(shown.format()))
-
-
-def _leave_out_libraries(shown: traceback.TracebackException) -> None:
-    own = [frame for frame in shown.stack if not is_library_file(frame.filename)]
-    # Of an error that happened in libraries alone, all is shown but this file.
-    kept = own or [frame for frame in shown.stack if frame.filename != __file__]
-    shown.stack = traceback.StackSummary.from_list(kept)
-    for other in (shown.__cause__, shown.__context__, *(shown.exceptions or ())):
-        if other is not None:
-            _leave_out_libraries(other)

@@ -1,0 +1,1 @@
+"""The words of the command line: every command with its examples, options and page."""
