@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from mlkit import open_workspace
+from tests.browser import find_browser, started
 from tests.servers import classic_session, connect_server, java_home, sail_server
 
 if TYPE_CHECKING:
@@ -131,6 +132,16 @@ def spark(request):
     session = sql.SparkSession.builder.remote(request.getfixturevalue(request.param)).create()
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless browser; `tests.browser.opened` opens pages in it."""
+    if find_browser() is None:
+        pytest.skip(f"{DID_NOT_RUN}pages in a browser: no chromium here")
+    pytest.importorskip("playwright")
+    with started() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

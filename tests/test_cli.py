@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from sklearn.linear_model import Ridge
 import mlkit.verbs
 from mlkit import Gate, ModelProject, Split, fingerprint
 from mlkit.cli import main
+from mlkit.research.steps.step import make_step
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def test_without_a_command_the_help_is_shown(capsys) -> None:
     ("words", "code", "says"),
     [
         (("plna",), "CLI001", "did you mean 'plan'"),
-        (("plan",), "CLI001", "name"),
+        (("history",), "CLI001", "name"),
         (("plan", "x", "--nope"), "CLI001", "--nope"),
         (("plan", "unknown_config"), "CFG001", "known under models/"),
         (("plan", "x.yaml", "--target", "moon"), "CFG001", "x.yaml"),
@@ -117,7 +119,16 @@ def test_the_life_of_a_config(frozen, capsys) -> None:
     code, out, _ = run(capsys, "deploy", frozen, "--dry-run", "--json")
     assert (code, json.loads(out)["kind"]) == (0, "primary")
 
-    code, out, _ = run(capsys, "deploy", frozen, "--json", "--reason", "first")
+    shown = run(capsys, "plan", frozen)[1].splitlines()
+    counted = "Plan: primary; 3 tables and 1 version to create, 0 to drop, 1 alias may move."
+    saved = shown[-2].removeprefix(f"{counted}  Saved as plan ").removesuffix(".")
+    assert shown[-1].startswith(f"Next: mlkit deploy {frozen} --plan {saved} ")
+    assert run(capsys, "plan", frozen, "-q", "--out", "plan.json")[1] == f"{counted}\n"
+    assert run(capsys, "plan", frozen, "-qq")[1] == ""
+    code, out, err = run(capsys, "deploy", frozen, "--plan", "0123abcd")
+    assert (code, out, "error[CLI131]" in err) == (2, "", True)
+
+    code, out, _ = run(capsys, "deploy", frozen, "--json", "--reason", "first", "--plan", saved)
     report = json.loads(out)
     assert (code, report["outcome"], report["version"]) == (0, "promoted", 1)
     assert set(report) >= {
@@ -136,8 +147,15 @@ def test_the_life_of_a_config(frozen, capsys) -> None:
     code, out, _ = run(capsys, "deploy", f"models/{frozen}.yaml", "--json")
     assert (code, json.loads(out)["outcome"]) == (0, "unchanged")
     code, out, _ = run(capsys, "plan", frozen, "--exit-code")
-    assert code == 0
-    assert "nothing" in out
+    assert (code, out) == (0, f"{frozen} -> local    nothing: v1 already is this config, code and data\n")
+    assert "    environment  " in run(capsys, "plan", frozen, "--all")[1]
+    for words in (["--plan", "plan.json"], ["--plan", saved, "--dry-run"]):
+        code, out, err = run(capsys, "deploy", frozen, *words)
+        assert (code, out) == (2, "")
+        assert err.startswith("error[CLI130] plan: the plan is stale: champion changed")
+    code, _, err = run(capsys, "history", f"{frozen}s")
+    assert code == 2
+    assert f"did you mean '{frozen}'?" in err
 
     entries = json.loads(run(capsys, "history", frozen, "--json")[1])["entries"]
     assert [entry["reason"] for entry in entries] == ["first"]
@@ -234,3 +252,47 @@ def test_a_wheel_is_not_rehearsed_with_other_versions(frozen, capsys) -> None:
     assert code == 2
     assert "CFG037" in err
     assert "scikit-learn 0.1 pinned" in err
+
+
+@pytest.fixture
+def steps(home) -> Path:
+    """A store of steps with two results of one and one of another, of which one was hit twice."""
+    one = make_step(lambda x: [x] * 1000, folder=home / "steps", name="features")
+    other = make_step(lambda x: x + 1, folder=home / "steps", name="labels")
+    for value in (1, 2, 1, 1):
+        one(value)
+    other(1)
+    return home / "steps"
+
+
+def test_the_cache_is_listed_and_cleared(steps, capsys) -> None:
+    """Results, hits, size and time saved of each step; a wrong name removes nothing."""
+    head, *lines, way = run(capsys, "cache")[1].splitlines()
+    assert head.startswith("3 results of 2 steps, 0.00 of 5 GB; ")
+    assert [(line.split()[0], line.split()[1], line.split()[3]) for line in lines] == [
+        ("labels", "1", "0"),
+        ("features", "2", "2"),
+    ]
+    assert way == "  next    mlkit cache --clear NAME, or project.steps().clear(NAME)"
+    entries = json.loads(run(capsys, "cache", "--json")[1])["entries"]
+    assert sorted(entry["hits"] for entry in entries) == [0, 0, 2]
+    code, _, err = run(capsys, "cache", "--clear", "feature")
+    assert (code, "did you mean 'features'?" in err) == (2, True)
+    assert run(capsys, "cache", "--clear", "features")[1].startswith("2 stored results removed, ")
+    assert json.loads(run(capsys, "cache", "--json")[1])["entries"][0]["step"] == "labels"
+
+
+def test_all_of_the_cache_goes_only_if_somebody_says_so(steps, capsys, monkeypatch) -> None:
+    """Where nobody can be asked it is refused, with the words that are missing; on a terminal it is asked."""
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    code, out, err = run(capsys, "cache", "--clear")
+    assert (code, out) == (2, "")
+    assert "error[CLI133] yes: 3 stored results go, which took " in err
+    assert "fix: say --yes" in err
+    answers = io.StringIO("no\nyes\n")
+    answers.isatty = lambda: True
+    monkeypatch.setattr("sys.stdin", answers)
+    assert run(capsys, "cache", "--clear")[1] == "nothing was removed\n"
+    assert run(capsys, "cache", "--clear")[1].startswith("3 stored results removed")
+    assert run(capsys, "cache", "--clear", "--yes", "--json")[0] == 0
+    assert run(capsys, "cache")[1] == "no steps are stored\n  next    @project.step above a function\n"

@@ -7,7 +7,8 @@ import io
 
 import pytest
 
-from mlkit.console import progress, say
+from mlkit.console import agree, console, duration, is_live, progress, say, working
+from mlkit.errors import UsageError
 
 
 class Terminal(io.StringIO):
@@ -21,7 +22,7 @@ class Terminal(io.StringIO):
 @pytest.fixture(autouse=True)
 def aloud(monkeypatch) -> None:
     """Not silenced, and nothing known of the terminal that runs the tests."""
-    for name in ("MLKIT_QUIET", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    for name in ("MLKIT_QUIET", "CI", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
@@ -85,3 +86,85 @@ def test_an_error_ends_the_bar_and_passes() -> None:
     with screen as terminal, pytest.raises(ZeroDivisionError), progress("work", 2):
         _ = 1 / 0
     assert "work" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 m 00 s"),
+        (242, "4 m 02 s"),
+        (3599.4, "59 m 59 s"),
+        (7500, "2 h 05 m"),
+    ],
+)
+def test_times_have_the_digits_that_somebody_reads(seconds, text) -> None:
+    """Whole seconds from ten on, and no seconds beside hours."""
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "live"),
+    [("TERM", "xterm", True), ("TERM", "dumb", False), ("CI", "true", False), ("MLKIT_QUIET", "1", False)],
+)
+def test_only_who_looks_on_sees_it_live(monkeypatch, variable, value, live) -> None:
+    """Not a dumb terminal, nor a CI that says it is a terminal; what is said there is lines."""
+    monkeypatch.setenv(variable, value)
+    with contextlib.redirect_stderr(Terminal()) as shown:
+        assert is_live(console()) == live
+        with progress("work", 1) as advance, working("beside"):
+            advance()
+    assert ("\x1b[2K" in shown.getvalue()) == live
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with contextlib.redirect_stderr(io.StringIO()):
+        assert not is_live(console())
+
+
+def test_what_is_under_way_is_shown_until_it_is_done() -> None:
+    """What is said meanwhile stands above it, a bar takes its place, and in the end it is gone."""
+    with contextlib.redirect_stderr(Terminal()) as shown:
+        with working("3/8 train"):
+            say("a notice")
+            with progress("trees", 2) as advance:
+                advance(2)
+            with working("something inside"):
+                pass
+        say("3/8 done")
+    text = shown.getvalue()
+    assert "3/8 train" in text
+    assert "2/2" in text
+    assert "something inside" not in text
+    assert text.index("3/8 train") < text.index("2/2") < text.rindex("3/8 done")
+    assert text.endswith("3/8 done\n")
+
+
+def test_elsewhere_nothing_is_shown_of_it(capsys) -> None:
+    """A log file gets what is said when it has ended."""
+    with working("3/8 train"):
+        say("a notice")
+    assert capsys.readouterr().err == "a notice\n"
+
+
+def test_an_error_under_way_passes() -> None:
+    """And what was shown is taken away before."""
+    screen = contextlib.redirect_stderr(Terminal())
+    with screen as shown, pytest.raises(ZeroDivisionError), working("train"):
+        _ = 1 / 0
+    with screen:
+        say("after")
+    assert shown.getvalue().endswith("after\n")
+
+
+def test_a_loss_is_agreed_to(monkeypatch, capsys) -> None:
+    """Beforehand, or on a terminal by a plain yes; anything else is no."""
+    assert agree("it goes", yes=True)
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    with pytest.raises(UsageError, match="it goes; nobody can be asked"):
+        agree("it goes", yes=False)
+    answers = Terminal("Y\nyes\n\nsure\n")
+    monkeypatch.setattr("sys.stdin", answers)
+    assert [agree("it goes", yes=False) for _ in range(5)] == [True, True, False, False, False]
+    assert capsys.readouterr().err.startswith("it goes: go on? [y/N] ")

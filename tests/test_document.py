@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -168,3 +169,48 @@ def test_small_file_is_replaced_whole(tmp_path) -> None:
         document.replace_file(file, text.encode())
         assert file.read_bytes() == text.encode()
     assert list(file.parent.iterdir()) == [file]
+
+
+NESTED = """\
+# A comment.
+model:
+  class: a.B
+  params:
+    steps:
+      - tuple: [scale, 1]
+      - tuple:
+          - ridge
+          - alpha: 1.0
+key: [a, b]
+"""
+
+
+@pytest.mark.parametrize(
+    ("field", "line"),
+    [
+        ("model.class", 3),
+        ("model.params.steps[1].tuple[1].alpha", 9),
+        ("model.params.steps.0.tuple.0", 6),
+        ("key.1", 10),
+        ("model.params.depth", 4),
+        ("model.params.steps[7]", 5),
+        ("gate.threshold", None),
+        ("", None),
+    ],
+)
+def test_the_place_of_a_field(tmp_path, monkeypatch, field, line) -> None:
+    """Its line, or that of what it would stand in; the file is named as it is typed here."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    path = tmp_path / "models" / "x.yaml"
+    path.write_text(NESTED)
+    expected = f"models/x.yaml:{line}" if line else "models/x.yaml"
+    assert document.place(path, field) == document.place(Path("models/x.yaml"), field) == expected
+
+
+@pytest.mark.parametrize("content", [None, b"a: [", b"\xff\xfe"])
+def test_a_file_that_does_not_read_has_no_places(tmp_path, content) -> None:
+    """Whoever asks has an error to tell already."""
+    if content is not None:
+        (tmp_path / "x.yaml").write_bytes(content)
+    assert document.place(tmp_path / "x.yaml", "a") == ""

@@ -66,11 +66,13 @@ def test_an_error_is_also_the_builtin_it_resembles(name) -> None:
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_an_error_survives_the_way_between_processes(name) -> None:
-    """All four parts arrive, for a worker's error is shown by its parent."""
+    """All its parts arrive, for a worker's error is shown by its parent."""
     error = CLASSES[name]("XXX000", "a message", path="a.b", fix="do it")
+    error.place = "models/a.yaml:3"
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     assert type(copy) is type(error)
     assert copy.to_dict() == error.to_dict()
+    assert copy.place == "models/a.yaml:3"
     assert str(copy) == str(error)
 
 
@@ -81,6 +83,7 @@ def test_parts_that_are_empty_are_not_shown() -> None:
         "code": "STO001",
         "message": "the store is full",
         "path": "",
+        "place": "",
         "fix": "",
         "exit_code": 20,
     }

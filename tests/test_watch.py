@@ -15,7 +15,7 @@ import pytest
 
 from mlkit import ModelProject
 from mlkit.cli import main
-from mlkit.errors import StoreError, UsageError
+from mlkit.errors import UsageError
 from mlkit.watch import Files, watch
 
 PROGRAM = "from mlkit.watch import watch; print(watch('script.py', folders=['more']))"
@@ -151,22 +151,6 @@ def test_once_is_a_single_run(home, tmp_path, capfd, monkeypatch) -> None:
     assert json.loads(report) == {"script": "script.py", "runs": 1, "code": 3, "exit_code": 3}
 
 
-def test_the_report_is_refreshed_after_a_run(tmp_path, monkeypatch, capsys) -> None:
-    """A report that cannot be written does not end the watch."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLKIT_QUIET", "0")
-    (tmp_path / "script.py").write_text("")
-    calls = []
-    assert watch("script.py", once=True, refresh=lambda: calls.append(1)).code == 0
-    assert calls == [1]
-
-    def fail():
-        raise StoreError("STO001", "the disk is full")
-
-    assert watch("script.py", once=True, refresh=fail).code == 0
-    assert "the report stays as it was: [STO001]" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("script", ["missing.py", "notes.txt", "."])
 def test_only_python_files_are_watched(tmp_path, monkeypatch, script) -> None:
     """Another name is refused at once."""
@@ -194,7 +178,7 @@ def test_hidden_folders_environments_and_stores_are_not_looked_at(tmp_path, monk
     files.settle()
     (tmp_path / "src" / "new.py").unlink()
     assert [Path(path).name for path in files.changes()] == ["new.py"]
-    monkeypatch.setattr("mlkit.watch.MOST_FILES", 0)
+    monkeypatch.setattr("mlkit.watch.files.MOST_FILES", 0)
     with pytest.raises(UsageError, match="CLI091"):
         files.look()
 

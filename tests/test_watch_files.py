@@ -94,7 +94,7 @@ def test_a_change_stays_one_until_it_is_settled(folder) -> None:
 
 def test_a_large_file_is_told_by_time_and_size(folder, monkeypatch) -> None:
     """It is not read; a small one that was only touched is as it was."""
-    monkeypatch.setattr("mlkit.watch._READ_BYTES", 10)
+    monkeypatch.setattr("mlkit.watch.files._READ_BYTES", 10)
     for name, text in (("large.csv", "x" * 11), ("small.csv", "x" * 10)):
         (folder / name).write_text(text)
         os.utime(folder / name, (1, 1))

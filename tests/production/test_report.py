@@ -72,6 +72,23 @@ def test_people_read_the_outcome_first():
     assert REPORT._repr_html_() == f"<pre>{REPORT!r}</pre>"
 
 
+@pytest.mark.parametrize(
+    ("changes", "head"),
+    [
+        ({"previous": 1}, "promoted  p v2 (was v1)  in 1.5 s"),
+        ({"previous": 2}, "promoted  p v2  in 1.5 s"),
+        ({"outcome": "kept_champion", "version": None, "previous": 1}, "kept_champion  p v1 stays  in 1.5 s"),
+        ({"outcome": "rejected", "version": None}, "rejected  p; nothing serves yet  in 1.5 s"),
+        ({"outcome": "unchanged", "previous": 2}, "unchanged  p v2  in 1.5 s"),
+    ],
+)
+def test_the_first_line_says_which_version_serves(changes, head):
+    """And which one it replaced; only then there is something to undo."""
+    shown = repr(dataclasses.replace(REPORT, **changes))
+    assert shown.splitlines()[0] == head
+    assert ("mlkit rollback p --to 1 --reason" in shown) == ("was v1" in head)
+
+
 def test_a_table_that_was_published():
     """By its whole name."""
     published = Published(TableName("training", "p__train__aa"), "d1:aa", 5, created=False)

@@ -219,13 +219,19 @@ def test_the_list_tells_what_is_there(store, monkeypatch) -> None:
         "key": KEY,
         "seconds": 65.25,
         "bytes": listed.entries[0].bytes,
+        "hits": 0,
+        "saved_seconds": 0.0,
         "used_at": "2023-11-14T22:13:20+00:00",
     }
     head, line, following = repr(listed).splitlines()
-    assert head == "1 results of steps, 0.00 of 2 GB"
-    assert line.split()[:3] == ["<b>load", "65.2", "s"]
+    assert head == "1 result of 1 step, 0.00 of 2 GB; 0.0 s saved by hits"
+    assert line.split()[:5] == ["<b>load", "1", "x", "0", "hits"]
     assert line.endswith("used 2023-11-14 22:13")
-    assert following == "  next    project.steps().clear('<name>')"
+    assert following == "  next    mlkit cache --clear NAME, or project.steps().clear(NAME)"
+    assert [store.read(KEY).value, store.read(KEY).value] == [1, 1]
+    assert (listed.entries[0].hits, listed.entries[0].saved) == (2, 130.5)
+    assert listed.entries[0].bytes == entry["bytes"]
+    assert "; 2 m 10 s saved by hits" in repr(listed)
     assert "&lt;b&gt;load" in listed._repr_html_()
     assert "<b>" not in listed._repr_html_()
     assert listed.clear("<b>load") == entry["bytes"]

@@ -160,7 +160,8 @@ def test_results_are_listed_and_removed(bench) -> None:
     # What is stored under a key is the result of its code: the same code has the same results.
     assert {entry.step for entry in steps.entries} == {"load"}
     assert bench.outcomes == ["miss", "miss", "hit"]
-    assert "2 results of steps" in repr(steps)
+    assert "2 results of 1 step, " in repr(steps)
+    assert sorted(entry.hits for entry in steps.entries) == [0, 1]
     assert "load" in steps._repr_html_()
     assert len(steps.to_dict()["entries"]) == 2
     assert steps.clear("other") == 0

@@ -1,0 +1,26 @@
+"""Write the generated pages, or with ``--check`` fail where those that are kept are stale."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from .pages import stale_pages, write_kept, write_made
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or check them; 0 if all is well."""
+    if "--check" in arguments:
+        stale = stale_pages(DOCS)
+        if stale:
+            sys.stdout.write(f"stale: {', '.join(stale)}; run python -m tests.checks.reference\n")
+        return int(bool(stale))
+    write_kept(DOCS)
+    write_made(DOCS)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

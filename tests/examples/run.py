@@ -1,0 +1,74 @@
+"""Run examples as often as there are switches of steps: ``run.py STORE RESULT SWITCHES SCRIPT ...``.
+
+Importing everything takes longer than an example, so all runs share one process. Each example has a folder of
+its own, which its runs share as those of a person at work do. What each made is written down for the test.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import runpy
+import shutil
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+LOG = "steps.jsonl"
+
+
+def main(store: str, result: str, switches: str, *scripts: str) -> None:
+    """Run each script under each switch of steps, in a folder of its name below the working directory."""
+    told = {}
+    for script in scripts:
+        work = Path(Path(script).stem)
+        prepare(work, script, Path(store))
+        with contextlib.chdir(work):
+            told[Path(script).name] = [run(script, switch) for switch in switches.split(",")]
+    Path(result).write_text(json.dumps(told), encoding="utf-8")
+
+
+def prepare(work: Path, script: str, store: Path) -> None:
+    """Put an empty store where the script will look for one: a copy costs a hundredth of making it."""
+    text = Path(script).read_text(encoding="utf-8")
+    folder = re.search(r'^FOLDER = Path\("(\w+)"\)$', text, re.MULTILINE)
+    home = work / (folder[1] if folder else "") / ".mlkit"
+    home.mkdir(parents=True)
+    shutil.copy(store, home / "mlflow.db")
+
+
+def run(script: str, switch: str) -> dict[str, Any]:
+    """One run: what it printed, what stopped it, what its steps did, and what it left behind."""
+    os.environ.update(MLKIT_STEPS=switch, MLKIT_STEPS_LOG=LOG)
+    Path(LOG).write_text("", encoding="utf-8")
+    printed, left, error = io.StringIO(), {}, ""
+    with contextlib.redirect_stdout(printed):
+        try:
+            left = runpy.run_path(script, run_name="__main__")
+        except Exception:  # noqa: BLE001 - whatever an example does wrong is what is to be told
+            error = traceback.format_exc()
+    steps = [json.loads(line)["outcome"] for line in Path(LOG).read_text(encoding="utf-8").splitlines()]
+    told = {"printed": printed.getvalue(), "error": error, "steps": steps}
+    return told if error else {**told, "folder": str(left["FOLDER"]), "made": made(left)}
+
+
+def made(left: dict[str, Any]) -> dict[str, Any]:
+    """What a run made, by identity: rows, trials, config, model and figures."""
+    project, study = left["project"], left["study"]
+    champion = project.champion()
+    return {
+        "rows": left["snapshot"].fingerprint,
+        "trials": [[dict(trial.params), trial.scores, trial.predictions] for trial in study.trials],
+        "config": left["config"].digest,
+        "model": [champion.version, champion.manifest_digest, dict(champion.tags)],
+        "figures": [[figure.name, figure.caption] for figure in project.figures().entries],
+        "history": len(project.history()),
+    }
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
