@@ -11,6 +11,7 @@ packages, or if it came with a wheel that mlkit built (its metadata has the grou
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import difflib
 import functools
@@ -381,12 +382,21 @@ def installed_version(distribution: str) -> str:
 
 
 def modules_of(distributions: Iterable[str]) -> list[str]:
-    """Top-level modules that installed distributions (by normalised name) provide, sorted."""
-    wanted = set(distributions)
-    providers = importlib.metadata.packages_distributions()
-    return sorted(
-        module for module, found in providers.items() if any(_normalised(name) in wanted for name in found)
-    )
+    """Top-level modules that installed distributions provide, sorted."""
+    found: set[str] = set()
+    for name in distributions:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found.update(_modules_in(importlib.metadata.distribution(name)))
+    return sorted(found)
+
+
+def _modules_in(distribution: importlib.metadata.Distribution) -> set[str]:
+    """What a distribution says that it provides; what does not say is known by its files."""
+    if declared := (distribution.read_text("top_level.txt") or "").split():
+        return set(declared)
+    files = distribution.files or []
+    named = {file.parts[0] if len(file.parts) > 1 else inspect.getmodulename(file) for file in files}
+    return {name for name in named if name and name.isidentifier()} - {"__pycache__"}
 
 
 def _normalised(distribution: str) -> str:
