@@ -113,7 +113,7 @@ def search(trial: optuna.trial.BaseTrial) -> BaseEstimator:
     )
 
 
-study = project.study(search, snapshot, trials=6, cv=3, seed=1, name="two families")
+study = project.study(search, snapshot, trials=5, cv=3, seed=1, name="two families")
 print(study)
 print(project.compare(baseline, study))
 

@@ -67,8 +67,9 @@ print(f"{listings.duplicated(MEASURES, keep=False).sum():,} listings are of a st
 def tidy(listings: pd.DataFrame) -> pd.DataFrame:
     """Drop what cannot be a diamond, name each stone by its measures, and keep what a buyer is told."""
     possible = listings[(listings[["x", "y", "z"]] > 0).all(axis=1) & (listings[["y", "z"]] < 20).all(axis=1)]
-    first, *others = (possible[name].astype(str) for name in MEASURES)
-    return possible.assign(stone=first.str.cat(others, sep="|")).reset_index(drop=True)
+    texts = possible[MEASURES].astype(str)
+    stone = texts[MEASURES[0]].str.cat(texts[MEASURES[1:]], sep="|")
+    return possible.assign(stone=stone).reset_index(drop=True)
 
 
 diamonds = tidy(listings)
@@ -115,7 +116,7 @@ def by_everything(trial: optuna.Trial) -> BaseEstimator:
     """Boosted trees on the logarithm of the price."""
     grades = OrdinalEncoder(categories=list(GRADES.values()))
     trees = HistGradientBoostingRegressor(
-        max_iter=40,
+        max_iter=30,
         learning_rate=trial.suggest_float("learning_rate", 0.05, 0.3, log=True),
         max_leaf_nodes=trial.suggest_int("max_leaf_nodes", 15, 63),
     )

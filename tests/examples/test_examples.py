@@ -20,7 +20,7 @@ ON_SPARK = "big_table_on_spark.py"
 HERE = [name for name in EXAMPLES if name not in (ON_SPARK, "ten_lines.py")]
 SECONDS = re.compile(r"\d+(\.\d+)? (ms|s)\b|\d+ m \d\d s")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def ran(folder: Path, store: Path, switches: str, *names: str, **variables: str) -> dict[str, list[dict]]:
@@ -104,6 +104,6 @@ def test_the_tutorial_shows_the_notebook_cell_by_cell() -> None:
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     shown = re.findall(r"(?s)```python\n# notebook \[(\d)\]\n(.*?)\n```", page)
     assert shown == [(str(cell["execution_count"]), "".join(cell["source"])) for cell in cells]
-    assert all(cell["outputs"] for cell in cells)
+    assert sum(bool(cell["outputs"]) for cell in cells) == len(cells) - 1  # one only changes `df`
     (best,) = [output["data"]["text/plain"] for output in cells[4]["outputs"] if "data" in output]
     assert f"{float(''.join(best)):.3f}" in page
