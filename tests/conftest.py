@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 os.environ["MLKIT_QUIET"] = "1"
 os.environ["MLKIT_TEST"] = "1"
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # several workers with threads of their own wait for each other
 
 # Classic Spark and other clients run the same tests in a process of their own, which is told so: on which
 # Sparks (MLKIT_TEST_SPARKS), and the addresses of servers that another process has started.

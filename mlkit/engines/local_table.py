@@ -7,6 +7,7 @@ writers one wins.
 from __future__ import annotations
 
 import contextlib
+import threading
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -41,13 +42,17 @@ _COLUMN_MAPPING_READER = 2
 # delta-rs itself lists variantType when it adds a property to a table with naive timestamps.
 _READ_HERE = frozenset({"timestampNtz", "variantType"})
 _BATCHES_PER_ROW_GROUP = 8
+# One thread of a process at a time. Rows that Python makes are fetched by threads of delta-rs, which need the
+# interpreter's lock; a call of another thread may hold it while it waits for these very threads.
+_ONE_AT_A_TIME = threading.RLock()
 
 
 @contextlib.contextmanager
 def door(what: str, rows: Incoming | None = None) -> Iterator[None]:
     """Let out the errors of this project only, and what the caller's own stream raised."""
     try:
-        yield
+        with _ONE_AT_A_TIME:
+            yield
     except MlkitError:
         raise
     except (DeltaError, pa.ArrowException, OSError) as exc:
