@@ -135,7 +135,7 @@ def spark(request):
     session.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while one is open, its event loop runs in this thread, and no other can
 def browser():
     """A headless browser; `tests.browser.opened` opens pages in it."""
     if find_browser() is None:
