@@ -175,7 +175,7 @@ def test_what_became_of_it_as_plain_values():
     said = Sent(("url",), ServingError("NET090", "no", path="alert.command", fix="do")).to_dict()
     assert said["told"] == ["url"]
     assert said["error"] == {
-        "code": "NET090", "message": "no", "path": "alert.command", "fix": "do", "exit_code": 4,
+        "code": "NET090", "message": "no", "path": "alert.command", "place": "", "fix": "do", "exit_code": 4,
     }  # fmt: skip
 
 

@@ -237,7 +237,7 @@ def running(holder, log=None, settings: Settings | None = None, **parts):
         app.close()
 
 
-def wait_for(condition, *, seconds: float = 20.0) -> None:
+def wait_for(condition, *, seconds: float = 60.0) -> None:
     """Wait until something holds."""
     by = time.monotonic() + seconds
     while not condition():
