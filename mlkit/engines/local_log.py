@@ -24,7 +24,16 @@ from deltalake.transaction import AddAction
 
 from mlkit.engines import columns as cols
 from mlkit.engines import durable, faults
-from mlkit.engines.local_table import build, first_properties, harden, load, once, schema_of, without_hooks
+from mlkit.engines.local_table import (
+    alone,
+    build,
+    first_properties,
+    harden,
+    load,
+    once,
+    schema_of,
+    without_hooks,
+)
 from mlkit.engines.rows import Incoming, filled
 from mlkit.engines.window import NOTHING, Span, Window, instants_of, new_columns, nullable, span_of
 from mlkit.failpoints import failpoint
@@ -118,6 +127,7 @@ def scan(
     return pa.RecordBatchReader.from_batches(schema, _rows(files, schema, window))
 
 
+@alone
 def trim(folder: Path, window: Window) -> int:
     """Remove the rows of a log inside a window that has no beginning; gives how many."""
     while True:
@@ -139,6 +149,7 @@ def trim(folder: Path, window: Window) -> int:
         return int(found["num_deleted_rows"] or 0)
 
 
+@alone
 def _try_to_commit(
     delta: DeltaTable, folder: Path, files: Sequence[_File], schema: pa.Schema, batch: str
 ) -> bool:
@@ -234,6 +245,7 @@ def _remove(files: Sequence[_File]) -> None:
         file.path.unlink(missing_ok=True)
 
 
+@alone
 def _files(delta: DeltaTable, folder: Path, column: str) -> list[_File]:
     """The files of a log with what it knows of the instants of one column."""
     actions = pa.table(delta.get_add_actions())
@@ -287,6 +299,7 @@ def _condition(window: Window) -> str:
     return f"\"{column}\" < arrow_cast('{until}', 'Timestamp(Microsecond, Some(\"UTC\"))')"
 
 
+@alone
 def _tidy(folder: Path) -> None:
     """Make one file of many small ones, and forget versions and files that are old."""
     delta = load(folder)
@@ -301,6 +314,7 @@ def _tidy(folder: Path) -> None:
     _sweep(delta, folder)
 
 
+@alone
 def _sweep(delta: DeltaTable, folder: Path) -> None:
     """Free the space of files that the log has not named for long."""
     named = set(pa.table(delta.get_add_actions())["path"].to_pylist())

@@ -7,8 +7,9 @@ writers one wins.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import pyarrow as pa
 from deltalake import (
@@ -42,17 +43,32 @@ _COLUMN_MAPPING_READER = 2
 # delta-rs itself lists variantType when it adds a property to a table with naive timestamps.
 _READ_HERE = frozenset({"timestampNtz", "variantType"})
 _BATCHES_PER_ROW_GROUP = 8
-# One thread of a process at a time. Rows that Python makes are fetched by threads of delta-rs, which need the
-# interpreter's lock; a call of another thread may hold it while it waits for these very threads.
-_ONE_AT_A_TIME = threading.RLock()
+_LOCK = threading.RLock()
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def alone(function: Callable[P, R]) -> Callable[P, R]:
+    """Call delta-rs from one thread of this process at a time.
+
+    Rows that Python makes are fetched by threads of delta-rs, which then need the interpreter's lock; a call
+    from another thread may hold it while it waits for these very threads, for ever.
+    """
+
+    @functools.wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        with _LOCK:
+            return function(*args, **kwargs)
+
+    return called
 
 
 @contextlib.contextmanager
 def door(what: str, rows: Incoming | None = None) -> Iterator[None]:
     """Let out the errors of this project only, and what the caller's own stream raised."""
     try:
-        with _ONE_AT_A_TIME:
-            yield
+        yield
     except MlkitError:
         raise
     except (DeltaError, pa.ArrowException, OSError) as exc:
@@ -68,6 +84,7 @@ def check_taken(folder: Path, table: TableName) -> None:
         raise faults.misnamed(table, "something that is no table")
 
 
+@alone
 def build(
     folder: Path,
     rows: Incoming,
@@ -98,6 +115,7 @@ def _constrain(delta: DeltaTable, name: str, condition: str) -> None:
         raise cols.no_condition(name) from exc
 
 
+@alone
 def write(delta: DeltaTable, rows: pa.RecordBatchReader, properties: Mapping[str, str]) -> None:
     """Add rows in one commit, with the properties that hold from then on."""
     write_deltalake(
@@ -110,6 +128,7 @@ def write(delta: DeltaTable, rows: pa.RecordBatchReader, properties: Mapping[str
     )
 
 
+@alone
 def upsert(delta: DeltaTable, rows: pa.Table, key: Sequence[str], properties: Mapping[str, str]) -> None:
     """One commit that replaces and inserts, even if there is nothing to do: delta-rs would skip it."""
     if not rows.num_rows:
@@ -154,6 +173,7 @@ def without_hooks() -> PostCommitHookProperties:
     return PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 
 
+@alone
 def load(folder: Path) -> DeltaTable:
     """The newest version of a table that is known to be there."""
     log.check_whole(folder)
@@ -182,6 +202,7 @@ def _check_features(delta: DeltaTable, what: str) -> None:
         )
 
 
+@alone
 def rewind(delta: DeltaTable, table: TableName, version: int) -> None:
     """Go back to an earlier version of a table (STO011 where there is none)."""
     newest = delta.version()
@@ -204,6 +225,7 @@ def schema_of(delta: DeltaTable) -> pa.Schema:
     return pa.schema([pa.field(field.name, field.type, nullable=field.nullable) for field in stored])
 
 
+@alone
 def files_of(delta: DeltaTable, folder: Path) -> list[Path]:
     """Data files of a version.
 
@@ -212,6 +234,7 @@ def files_of(delta: DeltaTable, folder: Path) -> list[Path]:
     return [folder / path for path in pa.table(delta.get_add_actions())["path"].to_pylist()]
 
 
+@alone
 def row_count(delta: DeltaTable, folder: Path) -> int:
     """How many rows a version has."""
     counts = pa.table(delta.get_add_actions())["num_records"].to_pylist()
@@ -253,6 +276,7 @@ def check_staged(folder: Path, schema: pa.Schema, digest: Accumulator) -> None:
         )
 
 
+@alone
 def harden(folder: Path, version: int) -> None:
     """Make a commit that was just written durable; every now and then, make opening the table quick.
 

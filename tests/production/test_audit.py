@@ -22,7 +22,6 @@ from mlkit.production.stores import Stores
 from mlkit.production.task import main as run_task
 from mlkit.production.task import task_values
 from tests.production.scenes import NAME, RIDGE, STUMP, frozen
-from tests.test_docs import run_page
 
 SECOND = dt.timedelta(seconds=1)
 INSTANT = dt.timedelta(microseconds=1)
@@ -174,12 +173,3 @@ def test_as_a_task_of_a_job(story, tmp_path, monkeypatch):
     )
     with pytest.raises(IntegrityError, match=r"predictions differ, by at most .* fix: "):
         run_task(["reproduce", "--version=1"], configs=tmp_path / "configs")
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_the_guide_runs_as_it_stands(home, tmp_path):
-    """And tells what it promises."""
-    told = run_page("docs/guides/audit.md", tmp_path)
-    for promised in ("v2 is marked bad", "v2 serves", "made again: identical", "max_depth: 2 -> 6"):
-        assert promised in told

@@ -85,7 +85,8 @@ def _postgresql() -> Iterator[str]:
         _unavailable("PostgreSQL: no server binaries, or no psycopg2")
     user: dict[str, Any] = {}
     # Not below pytest's own folder, which is closed to the user that the server runs as.
-    with tempfile.TemporaryDirectory(prefix="mlkit-pg-", ignore_cleanup_errors=True) as name:
+    place = os.environ.get("TMPDIR", "/tmp")  # noqa: S108 - a folder of its own is made in it
+    with tempfile.TemporaryDirectory(prefix="mlkit-pg-", dir=place, ignore_cleanup_errors=True) as name:
         folder = Path(name)
         if os.geteuid() == 0:
             user = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []}
