@@ -40,6 +40,8 @@ def own_model(tmp_path, user_module):
     (tmp_path / "my_model.py").write_text(OWN)
     (tmp_path / "my_numbers.py").write_text("FACTOR = 2.0\n")
     model = {"class": "my_model.Scaled", "params": {"by": "hour"}}
+    for name in ("my_model", "my_numbers"):  # those of another test
+        sys.modules.pop(name, None)
     yield frozen(model=model, serialization="cloudpickle", gate={})
     for name in ("my_model", "my_numbers"):
         sys.modules.pop(name, None)

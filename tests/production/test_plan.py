@@ -214,7 +214,8 @@ def test_rows_that_are_stored_already_are_not_counted(stores):
 def test_code_of_the_model_itself_is_said_once(stores, edit_module, tmp_path, monkeypatch):
     """It makes a new model; that it is also a part of all code is not a second reason."""
     (tmp_path / "my_model.py").write_text(MODEL)
-    monkeypatch.delitem(sys.modules, "my_model", raising=False)
+    monkeypatch.setitem(sys.modules, "my_model", None)  # so that it is forgotten in the end
+    monkeypatch.delitem(sys.modules, "my_model")
     config = frozen(model={"class": "my_model.Mine", "params": {}}, serialization="cloudpickle")
     deploy(config, stores)
     edit_module("A = 1", "A = 2", name="my_model")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -101,7 +102,9 @@ def test_a_segment_of_a_killed_process_is_free(tmp_path):
         os.kill(os.getpid(), signal.SIGKILL)
     """
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], check=False, env=os.environ | {"PYTHONPATH": "."}
+        [sys.executable, "-c", code, str(tmp_path)],
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
     )
     assert done.returncode == -9
     with claimed(finished(tmp_path)[0]) as contents:
