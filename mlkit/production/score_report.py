@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _SAMPLED_ROWS = 512  # of each chunk: a run of any length is summed up in little memory
 _MOST_CLASSES = 10
+
+
+class Scored(NamedTuple):
+    """Rows that were answered, what the answers are like, and whether they were added to the log."""
+
+    rows: int
+    summary: Mapping[str, float]
+    added: bool
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,7 @@ from mlkit.errors import StudyError
 from mlkit.production.answers import Answer, Stamp, answer, answers
 from mlkit.production.prediction_log import PredictionLog
 from mlkit.production.score_output import answer_rows
-from mlkit.production.score_report import QUANTILES, ScoreReport, named, shares
+from mlkit.production.score_report import QUANTILES, Scored, named, shares
 from mlkit.production.score_sql import answered_sql
 from mlkit.production.scorer import PREDICTION, read_scorer
 from mlkit.tracking.models import CODE
@@ -93,7 +93,7 @@ class Shipped:
 
 def score_in_spark(
     scorer: Scorer, given: Given, stamp: Stamp, stores: Stores, *, to: TableName | Path | None, log: bool
-) -> ScoreReport:
+) -> Scored:
     """Answer the rows of a Spark dataframe, and log the answers once.
 
     Raises:
@@ -118,18 +118,7 @@ def score_in_spark(
         kept = kept or to
     stored = _stored(kept, engine, stamp) if kept else answered(scorer, given.rows, stamp, "logged")
     rows, summary = _summed(stored, scorer)
-    return ScoreReport(
-        model=stores.project,
-        version=scorer.version,
-        model_id=scorer.model_id,
-        run_id=stamp.run_id,
-        source=given.origin,
-        rows=rows,
-        logged=rows if added else 0,
-        output="" if to is None else str(to),
-        summary=summary,
-        notes=() if added or not log else ("this run is in the log already; nothing was added",),
-    )
+    return Scored(rows, summary, added)
 
 
 def answered(scorer: Scorer, frame: Frame, stamp: Stamp, part: Part) -> Frame:

@@ -7,7 +7,6 @@ training and in every other run. A run has a name, and what was logged under it 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime as dt
 import hashlib
 import json
@@ -26,7 +25,7 @@ from mlkit.failpoints import failpoint
 from mlkit.production.answers import Stamp, answers, threads_of
 from mlkit.production.prediction_log import PredictionLog
 from mlkit.production.score_output import answer_rows, check_output, writing
-from mlkit.production.score_report import ScoreReport, Summary
+from mlkit.production.score_report import Scored, ScoreReport, Summary
 from mlkit.production.score_rows import open_given
 from mlkit.production.score_spark import score_in_spark
 from mlkit.production.scorer import PREDICTION, open_scorer
@@ -96,13 +95,27 @@ def score(  # noqa: PLR0913 - each is a question that some run has to answer
     named = _checked(run_id or _run_id(scorer, given, as_of, event_time))
     stamp = Stamp(named, instant)
     if in_spark or scorer.in_spark:
-        report = score_in_spark(scorer, given, stamp, stores, to=place, log=log)
+        scored = score_in_spark(scorer, given, stamp, stores, to=place, log=log)
     else:
-        report = _score_here(scorer, given, stamp, stores, to=place, log=log)
-    notes = list(report.notes)
+        scored = _score_here(scorer, given, stamp, stores, to=place, log=log)
+    notes = []
+    if log and not scored.added:
+        notes.append("this run is in the log already; nothing was added")
     if not given.identity and run_id is None:
         notes.append("a stream has no name: repeated, it is logged again; give a run_id")
-    return dataclasses.replace(report, seconds=round(time.perf_counter() - started, 3), notes=tuple(notes))
+    return ScoreReport(
+        model=stores.project,
+        version=scorer.version,
+        model_id=scorer.model_id,
+        run_id=stamp.run_id,
+        source=given.origin,
+        rows=scored.rows,
+        logged=scored.rows if scored.added else 0,
+        output="" if place is None else str(place),
+        seconds=round(time.perf_counter() - started, 3),
+        summary=scored.summary,
+        notes=tuple(notes),
+    )
 
 
 def score_task(stores: Stores, options: Mapping[str, str]) -> ScoreReport:
@@ -119,7 +132,7 @@ def score_task(stores: Stores, options: Mapping[str, str]) -> ScoreReport:
 
 def _score_here(
     scorer: Scorer, given: Given, stamp: Stamp, stores: Stores, *, to: TableName | Path | None, log: bool
-) -> ScoreReport:
+) -> Scored:
     summary, added = Summary(scorer.task), False
     with (
         writing(to, stores.engine, run_id=stamp.run_id) as writer,
@@ -141,18 +154,7 @@ def _score_here(
             for _ in stream:
                 pass
     is_done = added or to is not None or not log
-    return ScoreReport(
-        model=stores.project,
-        version=scorer.version,
-        model_id=scorer.model_id,
-        run_id=stamp.run_id,
-        source=given.origin,
-        rows=summary.rows if is_done else 0,
-        logged=summary.rows if added else 0,
-        output="" if to is None else str(to),
-        summary=summary.values() if is_done else {},
-        notes=() if added or not log else ("this run is in the log already; nothing was added",),
-    )
+    return Scored(summary.rows, summary.values(), added) if is_done else Scored(0, {}, added)
 
 
 def _passing(
