@@ -279,17 +279,19 @@ class _Room:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._next, self._used, self._free = 0.0, 0, 0
+        self._look()  # before anybody asks: a second thread that asks meanwhile gets the figures of the last look
 
     def look(self) -> tuple[int, int]:
         """Bytes in the folder, and free bytes of its disk."""
-        now = time.monotonic()
-        if now >= self._next:
-            self._next = now + _LOOK_SECONDS
-            disk = os.statvfs(self._folder)
-            self._free = disk.f_bavail * disk.f_frsize
-            self._used = sum(map(_size, os.scandir(self._folder)))
+        if time.monotonic() >= self._next:
+            self._look()
         return self._used, self._free
+
+    def _look(self) -> None:
+        self._next = time.monotonic() + _LOOK_SECONDS
+        disk = os.statvfs(self._folder)
+        self._free = disk.f_bavail * disk.f_frsize
+        self._used = sum(map(_size, os.scandir(self._folder)))
 
     def add(self, written: int) -> None:
         """Count what was written since the last look."""

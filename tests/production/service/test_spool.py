@@ -6,6 +6,7 @@ import contextlib
 import resource
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -77,6 +78,21 @@ def test_rows_of_many_threads_are_written_together(spools, tmp_path):
     expected = sorted(f"{name}-{number}" for name in range(8) for number in range(50))
     assert sorted(spooled(tmp_path / "spool")) == expected
     assert spool.state["commits"] < 400
+
+
+def test_the_first_look_at_the_disk_is_over_before_anybody_asks(tmp_path):
+    """A spool that has not looked yet would call itself full."""
+
+    def ask(spool, ready):
+        ready.wait()
+        return spool.full
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(50):
+            with contextlib.closing(Spool(tmp_path / f"{number}")) as spool:
+                ready = threading.Barrier(8)
+                asked = [pool.submit(ask, spool, ready) for _ in range(8)]
+                assert not any(answer.result(10) for answer in asked)
 
 
 def test_a_record_batch_is_taken_as_well(spools, tmp_path):
