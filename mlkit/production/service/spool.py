@@ -279,7 +279,7 @@ class _Room:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._look()  # who asks while another looks gets the figures of the last look: there is one from now on
+        self._look()  # who asks while another looks gets the last figures: there are some from now on
 
     def look(self) -> tuple[int, int]:
         """Bytes in the folder, and free bytes of its disk."""
