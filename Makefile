@@ -36,7 +36,9 @@ demo: .venv/demo.stamp ## the whole life cycle on real data, in a minute
 
 setup: .venv/dev.stamp ## the environment for development, in .venv
 
+# Compiled once: with PYTHONDONTWRITEBYTECODE each process that the tests start would do it for itself.
 test: .venv/dev.stamp browser ## all tests, newest versions (ARGS='-k name' for some of them)
+	@$(BIN)/python -m compileall -q mlkit
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 # Pages are tested in a real one. Where it cannot be had, those tests say that they did not run.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import warnings
 from typing import TYPE_CHECKING
 
 from mlkit.errors import MlkitError, StudyError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 
@@ -50,3 +53,14 @@ def _without_values(error: Exception) -> str:
     """The first line of an exception, with what it quotes left out where that may be data."""
     lines = str(error).strip().splitlines() or ["no message"]
     return lines[0] if isinstance(error, _NAMES) else _QUOTED.sub("'..'", lines[0])
+
+
+@contextlib.contextmanager
+def quiet_pandera() -> Iterator[None]:
+    """Context in which pandera is imported, perhaps by the user's module.
+
+    It imports pyspark unasked where that is installed, which then warns of pandas 3. Anything else is heard.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+        yield

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlkit.commands.parser import COMMANDS, make_parser, parse
 from mlkit.errors import EXIT_DONE, MlkitError
-from mlkit.terminal import show, spare_letters
+from mlkit.terminal import annotation, show, spare_letters
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
     from types import TracebackType
+
+    from mlkit.commands.answer import Printable
 
 EXIT_INTERRUPTED = 130
 BUG = "BUG001"
@@ -43,13 +45,18 @@ def _run(options: argparse.Namespace) -> int:
     _see_user_code()
     verbs = importlib.import_module(COMMANDS[options.verb].home)
     result, code = getattr(verbs, f"{options.verb}_verb")(options)
-    text = json.dumps(result.to_dict(), indent=2, default=str) if options.json else repr(result)
-    _tell(text, as_json=options.json)
+    _give(result, options)
     return int(code)
 
 
+def _give(result: Printable, options: argparse.Namespace) -> None:
+    """Print a result for people, or as the schema of its command says."""
+    text = json.dumps(result.to_dict(), indent=2, default=str) if options.json else repr(result)
+    _tell(text, as_json=options.json)
+
+
 def _tell(text: str, *, as_json: bool) -> None:
-    """Print a result; a reader who has seen enough of it (``| head``) is no error."""
+    """Print a text; a reader who has seen enough of it (``| head``) is no error."""
     try:
         if as_json:
             sys.stdout.write(f"{text}\n")
@@ -91,7 +98,7 @@ class _Ending:
         else:
             known = error if isinstance(error, MlkitError) else _bug(error)
             self.code = known.exit_code
-            self._say(known.to_dict(), f"{_annotation(known)}{_text(known)}")
+            self._say(known.to_dict(), f"{annotation(known)}{_text(known)}")
         return True
 
     def _say(self, values: dict[str, Any], text: str) -> None:
@@ -110,22 +117,6 @@ def _text(error: MlkitError) -> str:
     place = f"\n  at {error.place}" if error.place else ""
     way_out = f"\n  fix: {error.fix}" if error.fix else ""
     return f"error[{error.code}]{what} {error.message}{place}{way_out}\n  page: mlkit help {error.code}"
-
-
-def _annotation(error: MlkitError) -> str:
-    """The error as GitHub Actions shows it beside the line of a file; empty elsewhere."""
-    if os.environ.get("GITHUB_ACTIONS") != "true":
-        return ""
-    file, _, line = error.place.rpartition(":") if error.place[-1:].isdigit() else (error.place, "", "")
-    parts = {"title": error.code, "file": file, "line": line}
-    told = ",".join(f"{name}={_escaped(part, ':,')}" for name, part in parts.items() if part)
-    what = f"{error.path}: " if error.path else ""
-    return f"::error {told}::{_escaped(f'{what}{error.message}')}\n"
-
-
-def _escaped(text: str, also: str = "") -> str:
-    """A text inside a workflow command of GitHub."""
-    return "".join(f"%{ord(letter):02X}" if letter in f"%\r\n{also}" else letter for letter in text)
 
 
 def _version() -> str:

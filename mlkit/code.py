@@ -31,11 +31,14 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlkit.boundary import quiet_pandera
 from mlkit.errors import ConfigError, SecurityError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+DISTRIBUTION = "mlkit-sdk"
+"""What mlkit is installed as."""
 WHEEL_GROUP = "mlkit.configs"
 MAX_DATA_BYTES = 1024 * 1024
 GIT_TIMEOUT_SECONDS = 30
@@ -110,7 +113,8 @@ def _parts(reference: str) -> tuple[str, str]:
 
 def _imported(module_name: str, reference: str) -> object:
     try:
-        return importlib.import_module(module_name)
+        with quiet_pandera():
+            return importlib.import_module(module_name)
     except (ImportError, SyntaxError) as exc:
         missing = exc.name if isinstance(exc, ModuleNotFoundError) else None
         if missing and f"{module_name}.".startswith(f"{missing}."):
@@ -218,11 +222,15 @@ def _spec(top: str) -> importlib.machinery.ModuleSpec | None:
 
 def _is_user_root(root: Path, top: str) -> bool:
     """Whether a folder on the import path holds `top` as the user's code."""
-    packages = [folder for folder in root.glob("*.dist-info") if _records(folder, top)]
-    if any(f"[{WHEEL_GROUP}]" in _text(folder / "entry_points.txt") for folder in packages):
+    packages = list(root.glob("*.dist-info"))
+    # Few packages are of mlkit's making: the long lists of files of the others are not read.
+    ours = [folder for folder in packages if f"[{WHEEL_GROUP}]" in _text(folder / "entry_points.txt")]
+    if any(_records(folder, top) for folder in ours):
         return True
     standard = Path(sysconfig.get_path("stdlib")).resolve()
-    return not (packages or _INSTALLED.intersection(root.parts) or root.resolve().is_relative_to(standard))
+    if _INSTALLED.intersection(root.parts) or root.resolve().is_relative_to(standard):
+        return False
+    return not any(_records(folder, top) for folder in packages)
 
 
 def _records(dist_info: Path, top: str) -> bool:

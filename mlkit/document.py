@@ -8,6 +8,7 @@ duplicate keys, tags, aliases, documents over 1 MiB and nesting over 50 levels.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import secrets
@@ -97,7 +98,7 @@ def place(path: Path, field: str) -> str:
         The place; the file alone if it holds nothing on that way; empty if it cannot be read.
     """
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        node = _composed(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
         return ""
     line = None
@@ -113,6 +114,12 @@ def near(path: Path) -> str:
     """A path as it is typed here: relative to the working directory if it is below that, with slashes."""
     here = path.absolute().is_relative_to(Path.cwd())
     return Path(os.path.relpath(path) if here else path).as_posix()
+
+
+@functools.lru_cache(maxsize=1)
+def _composed(text: str) -> yaml.Node | None:
+    """The tree of a file; a plan asks for the places of many fields, and a tree takes as long as the plan."""
+    return yaml.compose(text, Loader=yaml.SafeLoader)
 
 
 def _inside(node: yaml.Node | None, part: str) -> tuple[int, yaml.Node] | None:

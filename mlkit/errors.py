@@ -47,11 +47,14 @@ class MlkitError(Exception):
         message: One sentence: what was expected and what was found.
         path: Field or column that is meant, e.g. ``model.params.max_depth``.
         fix: What to type or change next.
+
+    Attributes:
+        exit_code: What a command ends with.
+        place: File and line that `path` stands at, where somebody knows it: ``models/flight_delay.yaml:14``.
     """
 
     exit_code = EXIT_BUG
     place = ""
-    """File and line that `path` stands at, where somebody knows it: ``models/flight_delay.yaml:14``."""
 
     def __init__(self, code: str, message: str, *, path: str = "", fix: str = "") -> None:
         """Keep the four parts; the text of the exception shows them all."""
@@ -61,11 +64,15 @@ class MlkitError(Exception):
         self.path = path
         self.fix = fix
 
+    @property
+    def sentence(self) -> str:
+        """The field or column, and the message."""
+        return f"{self.path}: {self.message}" if self.path else self.message
+
     def __str__(self) -> str:
         """Code, place, cause and way out, on one to two lines."""
-        place = f"{self.path}: " if self.path else ""
         way_out = f"\n  fix: {self.fix}" if self.fix else ""
-        return f"[{self.code}] {place}{self.message}{way_out}"
+        return f"[{self.code}] {self.sentence}{way_out}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Survive the trip from a worker process (keyword arguments included)."""

@@ -29,7 +29,7 @@ from mlkit.model.evaluation import Metric, Task, get_metric
 from mlkit.model.gate import Gate  # noqa: TC001 - pydantic reads it
 from mlkit.model.retraining import Retrain
 from mlkit.model.spark_estimator import trains_on_spark
-from mlkit.nearest import likely
+from mlkit.nearest import likely, nearest
 from mlkit.spec import Spec
 from mlkit.workspace import project_name
 
@@ -172,7 +172,7 @@ class FrozenConfig(Spec):
         columns = self.contract.columns
         for field, names in (("target", [self.target]), ("key", self.key), ("features", self.features)):
             if unknown := [name for name in names if name not in columns]:
-                fix = f"columns of the contract: {', '.join(columns)}"
+                fix = nearest(unknown[0], columns)
                 raise ConfigError("CFG034", f"the contract has no column {unknown[0]!r}", path=field, fix=fix)
             if twice := [name for name in names if names.count(name) > 1]:
                 raise ConfigError("CFG034", f"{twice[0]!r} stands twice", path=field, fix="name it once")
@@ -255,8 +255,8 @@ class FrozenConfig(Spec):
         """What was frozen and what to do next."""
         return (
             f"FrozenConfig {self.name}  {self.digest[:12]}  {self.path or 'not written yet'}\n"
-            f"  model   {steps_text(self.model)}\n"
-            f"  data    {self.source}, {self.split.test:g} held out, seed {self.seed}\n"
+            f"  model   {steps_text(self.model)}, seed {self.seed}\n"
+            f"  data    {self.source}, {self.split.test:g} of the rows are test rows\n"
             f"  gate    {self.metric} {self.gate}\n"
             f"  next    project.handoff(config), or: mlkit deploy {self.name}"
         )

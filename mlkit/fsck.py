@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import re
 import time
@@ -73,13 +74,18 @@ class FsckReport:
     seconds: float
 
     @property
+    def sound(self) -> bool:
+        """Whether nothing is damaged."""
+        return not self.damages
+
+    @property
     def exit_code(self) -> int:
         """30 if anything is damaged."""
         return EXIT_INTEGRITY if self.damages else EXIT_DONE
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return {**dataclasses.asdict(self), "sound": not self.damages}
+        return {**dataclasses.asdict(self), "sound": self.sound}
 
     def __repr__(self) -> str:
         """The sum, then each damage with its code."""
@@ -208,20 +214,36 @@ def _ledger(stores: Stores) -> Iterator[Damage]:
         yield from (Damage(f"{table} {row['seq']}", "INT060", text) for text in found)
     entries.sort(key=lambda entry: entry.seq)
     yield from _numbered(str(table), [entry.seq for entry in entries])
+    known = _Known(stores, entries)
     before: Entry | None = None
     for entry in entries:
         if entry.from_version != (before.to_version if before else None):
             yield Damage(f"{table} {entry.seq}", "INT061", "it does not follow on the entry before it")
         before = entry
-        yield from _entry(stores, f"{table} {entry.seq}", entry, entries)
+        yield from _entry(known, f"{table} {entry.seq}", entry)
 
 
-def _entry(stores: Stores, what: str, entry: Entry, entries: Sequence[Entry]) -> Iterator[Damage]:
+class _Known:
+    """What the entries of a ledger are held to, each read once for all of them."""
+
+    def __init__(self, stores: Stores, entries: Sequence[Entry]) -> None:
+        self.stores, self.entries = stores, entries
+
+    @functools.cached_property
+    def decisions(self) -> list[Decision]:
+        return self.stores.decisions.all()
+
+    @functools.cached_property
+    def removed(self) -> set[str]:
+        return Removals(self.stores.engine, self.stores.project).names
+
+
+def _entry(known: _Known, what: str, entry: Entry) -> Iterator[Damage]:
     """The decision, the tables and the version of an entry, unless cleanup has removed them."""
-    removals = Removals(stores.engine, stores.project)
+    stores = known.stores
     judged: dict[str, Any] = {}
     try:
-        judged = stores.decisions.behind(entry, entries).record
+        judged = stores.decisions.behind(entry, known.entries, known=known.decisions).record
     except IntegrityError as exc:
         yield Damage(what, exc.code, exc.message)
     for part in TABLES:
@@ -230,17 +252,17 @@ def _entry(stores: Stores, what: str, entry: Entry, entries: Sequence[Entry]) ->
             yield Damage(what, "INT062", f"its {part} table is not the one that was judged")
         name = stored.get("table", "")
         info = stores.engine.describe(table_name(name)) if name else None
-        if info is None and removals.of(name) is None:
+        if info is None and name not in known.removed:
             yield Damage(name or what, "INT065", f"the {part} table of v{entry.to_version} is gone")
         elif info is not None and info.rows != stored["rows"]:
             yield Damage(name, "INT065", f"it has {info.rows:,} rows, {stored['rows']:,} were recorded")
-    yield from _version(stores, what, entry, removals)
+    yield from _version(known, what, entry)
 
 
-def _version(stores: Stores, what: str, entry: Entry, removals: Removals) -> Iterator[Damage]:
-    version = stores.registry.version(entry.to_version)
+def _version(known: _Known, what: str, entry: Entry) -> Iterator[Damage]:
+    version = known.stores.registry.version(entry.to_version)
     if version is None:
-        if removals.of(str(entry.to_version)) is None:
+        if str(entry.to_version) not in known.removed:
             yield Damage(what, "INT062", f"the registry has no v{entry.to_version}")
         return
     said = {MODEL_ID: entry.model_id, MANIFEST_TAG: entry.manifest_digest}

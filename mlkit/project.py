@@ -21,6 +21,7 @@ from mlkit.production.difference import Difference, diff
 from mlkit.production.evidence import Explanation, History, explain_version, read_champion, read_history
 from mlkit.production.marks import Mark, mark_version
 from mlkit.production.monitor import monitor
+from mlkit.production.options import OPTIONS
 from mlkit.production.performance import measure
 from mlkit.production.pins import pin
 from mlkit.production.reproduce import reproduce
@@ -29,7 +30,7 @@ from mlkit.production.rollback import roll_back
 from mlkit.production.runner import deploy, plan_deployment
 from mlkit.production.scoring import score
 from mlkit.production.stores import Stores
-from mlkit.production.task import OPTIONS, read_origin
+from mlkit.production.task import read_origin
 from mlkit.report.report import write_report
 from mlkit.research.comparison import Comparison, TestLook, compare_studies, look_at_test, try_splits
 from mlkit.research.exploration import Problem, gather, look_at_split, take_snapshot
@@ -722,12 +723,12 @@ class ModelProject:
         """Everything recorded about one version: rows, config, code, environment, scores and verdict.
 
         Args:
-            version: Its number; give this, or `at`.
-            at: A time, with its zone: the version that served then.
+            version: Its number; by default the one that serves.
+            at: A time, with its zone, instead: the version that served then.
 
         Raises:
-            UsageError: Neither or both are given (CLI076), no such version (CLI005), or nothing served then
-                (CLI078).
+            UsageError: Both are given (CLI076), no such version (CLI005), nothing serves (CLI006), or nothing
+                served then (CLI078).
         """
         return explain_version(self._stores, version, at=at)
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import TextIO
 
+    from mlkit.errors import MlkitError
+
 _BOLD, _DIM, _RED, _GREEN, _YELLOW, _CYAN = "1", "2", "31", "32", "33", "36"
 
 # What begins a line, and its style. A word is never told by its colour alone.
@@ -23,6 +25,7 @@ _RULES = tuple(
         (r"^kept_champion\b", f"{_BOLD};{_YELLOW}"),
         (r"(?<=    )(?:primary|secondary)(?=: )", f"{_BOLD};{_YELLOW}"),
         (r"(?<=    )nothing(?=: )", f"{_BOLD};{_GREEN}"),
+        (r"(?<=    )blocked(?=: )", f"{_BOLD};{_RED}"),
         (r"^  ~(?= )", _YELLOW),
         (r"^  !(?= )|(?<=  )! .*$", _RED),
         (r"(?<=  )\+ \S+", _GREEN),
@@ -57,6 +60,21 @@ def coloured(text: str) -> str:
     for pattern, style in _RULES:
         text = pattern.sub(lambda found, style=style: f"\x1b[{style}m{found[0]}\x1b[0m", text)  # type: ignore[misc]  # mypy knows no defaults of lambdas
     return text
+
+
+def annotation(error: MlkitError) -> str:
+    """The error as GitHub Actions shows it beside the line of a file; empty elsewhere."""
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return ""
+    file, _, line = error.place.rpartition(":") if error.place[-1:].isdigit() else (error.place, "", "")
+    parts = {"title": error.code, "file": file, "line": line}
+    told = ",".join(f"{name}={_escaped(part, ':,')}" for name, part in parts.items() if part)
+    return f"::error {told}::{_escaped(error.sentence)}\n"
+
+
+def _escaped(text: str, also: str = "") -> str:
+    """A text inside a workflow command of GitHub."""
+    return "".join(f"%{ord(letter):02X}" if letter in f"%\r\n{also}" else letter for letter in text)
 
 
 def spare_letters() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
+import sys
+import traceback
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.csv
 import pyarrow.parquet
 
-from mlkit.commands.answer import Answer
+from mlkit.commands.answer import Answer, Bundled, Cleared, ConfigText, Fingerprinted, NoVersion
 from mlkit.console import agree, duration, say
-from mlkit.demo.story import run_demo
+from mlkit.demo.story import own_files, run_demo
 from mlkit.digest.fingerprint import fingerprint
 from mlkit.doctor.examine import examine
 from mlkit.errors import EXIT_DONE, ConfigError, DataError, UsageError
@@ -22,6 +24,7 @@ from mlkit.frozen import FOLDER, FrozenConfig
 from mlkit.fsck import check_stores
 from mlkit.nearest import likely
 from mlkit.production.audit import term_at
+from mlkit.production.blocked import Blocked, try_plan
 from mlkit.production.cleanup.command import run_cleanup
 from mlkit.production.cleanup.plan import projects_of
 from mlkit.production.cleanup.retention import Retention
@@ -29,19 +32,20 @@ from mlkit.production.difference import diff
 from mlkit.production.evidence import explain_version, read_champion, read_history
 from mlkit.production.marks import mark_version, read_marks
 from mlkit.production.monitor import monitor, monitor_windows, page_path
+from mlkit.production.options import OPTIONS
 from mlkit.production.performance import measure
 from mlkit.production.pins import pin, read_pins, unpin
 from mlkit.production.reproduce import reproduce
 from mlkit.production.retrain import retrain
 from mlkit.production.rollback import roll_back
-from mlkit.production.runner import deploy, plan_deployment
+from mlkit.production.runner import deploy
 from mlkit.production.saved_plan import check_pins, load_pins, save_plan
 from mlkit.production.scoring import score
 from mlkit.production.service.limits import Settings
 from mlkit.production.service.run import project_of, serve
 from mlkit.production.serving.choice import start_job
 from mlkit.production.stores import Stores
-from mlkit.production.task import OPTIONS, read_origin
+from mlkit.production.task import read_origin
 from mlkit.production.windows import read_duration, read_time
 from mlkit.report.choice import choose_project
 from mlkit.report.report import make_report, open_page, write_report
@@ -56,12 +60,12 @@ from mlkit.research.bundle import (
 from mlkit.research.handoff import hand_off
 from mlkit.research.steps.listing import StepList
 from mlkit.scaffold.answers import ask, can_ask
-from mlkit.scaffold.check import check_repository
 from mlkit.scaffold.create import create_repository
 from mlkit.scaffold.markdown import deployments_markdown, plans_markdown
 from mlkit.scaffold.together import Plans, deploy_changed, plan_models
 from mlkit.scaffold.update import update_repository
 from mlkit.targets import Alert, read_targets
+from mlkit.terminal import annotation
 from mlkit.watch import watch
 from mlkit.watch.live import LivePage
 from mlkit.workspace import open_workspace, project_name
@@ -70,47 +74,81 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from mlkit.commands.answer import Printable
+    from mlkit.demo.story import Story
+    from mlkit.doctor.finding import DoctorReport
+    from mlkit.fsck import FsckReport
+    from mlkit.production.audit import Term
+    from mlkit.production.certificate import Certificate
+    from mlkit.production.cleanup.command import Cleanups
+    from mlkit.production.cleanup.plan import CleanupPlan
+    from mlkit.production.cleanup.sweep import CleanupReport
+    from mlkit.production.difference import Difference
+    from mlkit.production.evidence import Explanation, History
+    from mlkit.production.marks import Mark, MarkList
+    from mlkit.production.monitor_report import MonitorReport, MonitorRun
+    from mlkit.production.performance import PerformanceReport
+    from mlkit.production.pins import PinList
+    from mlkit.production.plan import Plan
+    from mlkit.production.registry import ModelVersion
+    from mlkit.production.report import RunReport
+    from mlkit.production.retrain import RetrainReport
+    from mlkit.production.score_report import ScoreReport
+    from mlkit.production.service.run import Stopped
+    from mlkit.production.serving.jobs import JobRun
+    from mlkit.report.report import Report, Written
+    from mlkit.research.handoff import Handoff
+    from mlkit.scaffold.create import Created
+    from mlkit.scaffold.together import Deployments
+    from mlkit.scaffold.update import Update
+    from mlkit.watch.course import WatchReport
     from mlkit.workspace import Workspace
 
 
 _SERVE_OPTIONS = ("host", "port", "workers", "policy", "max_rows", "refresh_seconds")
 
 
-def plan_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def plan_verb(options: argparse.Namespace) -> tuple[Answer[Plan | Blocked] | Answer[Plans], int]:
     """What a deployment would do; without a name, of every model."""
     if options.name is None or options.format == "md":
         return _plans(options)
     config, stores = _opened(options)
-    plan = plan_deployment(config, stores)
-    if plan.kind != "nothing" or options.out:
-        plan = dataclasses.replace(plan, saved=save_plan(plan, stores.workspace, to=options.out))
+    plan = try_plan(config, stores)
+    if isinstance(plan, Blocked):
+        code = _told(plan, debug=options.debug)
+    else:
+        code = EXIT_DONE
+        if plan.kind != "nothing" or options.out:
+            plan = dataclasses.replace(plan, saved=save_plan(plan, stores.workspace, to=options.out))
     texts = (plan.text(everything=options.all), plan.summary, "")
-    shown = Answer(texts[min(options.quiet, 2)], plan.to_dict())
-    return shown, plan.exit_code if options.exit_code else EXIT_DONE
+    shown = Answer(texts[min(options.quiet, 2)], plan)
+    return shown, plan.exit_code if options.exit_code else code
 
 
-def deploy_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def deploy_verb(
+    options: argparse.Namespace,
+) -> tuple[RunReport | Plan | Blocked | Plans | Deployments | Answer[Plans | Deployments], int]:
     """Deploy, or with ``--dry-run`` only plan; with ``--changed`` every model that has something to do."""
     if options.changed or options.name is None or options.format == "md":
         return _deployments(options)
     config, stores = _opened(options)
     pins = load_pins(options.plan, stores.workspace, project=config.name) if options.plan else None
     if options.dry_run:
-        plan = plan_deployment(config, stores)
+        plan = try_plan(config, stores)
+        if isinstance(plan, Blocked):
+            return plan, _told(plan, debug=options.debug)
         check_pins(plan, plan.pins if pins is None else pins)
         return plan, EXIT_DONE
     report = deploy(config, stores, origin=read_origin(config), reason=options.reason, pins=pins)
     return report, report.exit_code
 
 
-def rollback_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def rollback_verb(options: argparse.Namespace) -> tuple[RunReport, int]:
     """Move the champion to an earlier version."""
     report = roll_back(_stores(options), to=options.to, reason=options.reason, mark_bad=options.mark_bad)
     return report, report.exit_code
 
 
-def score_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def score_verb(options: argparse.Namespace) -> tuple[ScoreReport, int]:
     """Answer rows, and log the answers once."""
     report = score(
         _stores(options),
@@ -126,7 +164,7 @@ def score_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     return report, EXIT_DONE
 
 
-def trigger_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def trigger_verb(options: argparse.Namespace) -> tuple[JobRun, int]:
     """Start a job of the bundle."""
     stores, job = Stores(open_workspace(options.target), str(_project(options))), options.job
     parameters = dict(map(_setting, options.set))
@@ -139,7 +177,7 @@ def trigger_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     return run, EXIT_DONE
 
 
-def monitor_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def monitor_verb(options: argparse.Namespace) -> tuple[MonitorReport | MonitorRun, int]:
     """Check one window of the prediction log, or several, and draw the newest."""
     stores = _stores(options)
     asked: dict[str, Any] = {**_times(options), "version": options.version, "self_check": options.self_check}
@@ -157,7 +195,7 @@ def monitor_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     return made, made.verdict_code if options.exit_code else made.exit_code
 
 
-def performance_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def performance_verb(options: argparse.Namespace) -> tuple[PerformanceReport, int]:
     """Score the logged answers by labels that have come since."""
     every = read_duration(options.every, path="every") if options.every else None
     named: dict[str, Any] = {"label": options.label, "request_id": options.request_id, "every": every}
@@ -165,7 +203,7 @@ def performance_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     return report, report.verdict_code if options.exit_code else report.exit_code
 
 
-def retrain_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def retrain_verb(options: argparse.Namespace) -> tuple[RetrainReport, int]:
     """Retrain if the policy of the config says so."""
     config, stores = _opened(options)
     now = read_time(options.now, path="now") if options.now else None
@@ -174,7 +212,7 @@ def retrain_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     return report, report.exit_code
 
 
-def cleanup_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def cleanup_verb(options: argparse.Namespace) -> tuple[CleanupPlan | CleanupReport | Cleanups, int]:
     """Plan what nothing reaches any more, and with ``--apply`` remove it."""
     names = [field.name for field in dataclasses.fields(Retention)]
     rules = Retention(**{name: getattr(options, name) for name in names})
@@ -182,32 +220,32 @@ def cleanup_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     return run_cleanup(workspace, project, rules, apply=options.apply, yes=options.yes), EXIT_DONE
 
 
-def pin_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def pin_verb(options: argparse.Namespace) -> tuple[PinList, int]:
     """Keep something from cleanup, or list what is kept."""
     stores = _stores(options)
     made = pin(stores, options.what, reason=options.reason) if options.what else read_pins(stores)
     return made, EXIT_DONE
 
 
-def unpin_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def unpin_verb(options: argparse.Namespace) -> tuple[PinList, int]:
     """Keep something no longer."""
     return unpin(_stores(options), options.what), EXIT_DONE
 
 
-def doctor_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def doctor_verb(options: argparse.Namespace) -> tuple[DoctorReport, int]:
     """Look for what is wrong or soon will be, and with ``--fix`` mend what is safe."""
     report = examine(options.target, project=_project(options), fix=options.fix)
     return report, report.exit_code
 
 
-def fsck_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def fsck_verb(options: argparse.Namespace) -> tuple[FsckReport, int]:
     """Read everything again and compare it with the records."""
     workspace, project = _one_or_all(options)
     report = check_stores(workspace, project)
     return report, report.exit_code
 
 
-def serve_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def serve_verb(options: argparse.Namespace) -> tuple[Stopped, int]:
     """Serve the champion, or with ``--trial`` the model of a study's run, until a signal says stop."""
     chosen = {name: getattr(options, name) for name in _SERVE_OPTIONS}
     if options.max_body_mb is not None:
@@ -224,54 +262,54 @@ def serve_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     return serve(stores, settings, trial=options.trial), EXIT_DONE
 
 
-def report_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def report_verb(options: argparse.Namespace) -> tuple[Answer[Report] | Answer[Written], int]:
     """Everything done in a project: as a page in a file, or as text."""
     workspace = open_workspace(options.target)
     stores = Stores(workspace, choose_project(workspace, _project(options)))
     if options.format != "html" and options.out is None:
         report = make_report(stores, rows_shown=options.rows_shown)
         texts = {"md": report.to_markdown, "json": report.to_json}
-        return Answer(texts[options.format]().rstrip("\n"), report.to_dict()), EXIT_DONE
+        return Answer(texts[options.format]().rstrip("\n"), report), EXIT_DONE
     report = write_report(stores, options.out, kind=options.format, rows_shown=options.rows_shown)
     if options.open:
         open_page(report)
     return Answer(repr(report), report.written()), EXIT_DONE
 
 
-def history_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def history_verb(options: argparse.Namespace) -> tuple[History, int]:
     """The ledger."""
     return read_history(_stores(options)), EXIT_DONE
 
 
-def champion_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def champion_verb(options: argparse.Namespace) -> tuple[ModelVersion | Term | Answer[NoVersion], int]:
     """The version that serves, or that served at a time."""
     found = term_at(_stores(options), options.at) if options.at else read_champion(_stores(options))
     if found is None:
         said = f"nothing served at {options.at}" if options.at else "nothing serves yet"
-        return Answer(said, {"version": None}), EXIT_DONE
+        return Answer(said, NoVersion(version=None)), EXIT_DONE
     return found, EXIT_DONE
 
 
-def explain_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def explain_verb(options: argparse.Namespace) -> tuple[Explanation | Answer[ConfigText], int]:
     """What a version was made of."""
     found = explain_version(_stores(options), options.version, at=options.at)
     if options.config:
-        return Answer(found.files.config.rstrip("\n"), {"config": found.files.config}), EXIT_DONE
+        return Answer(found.files.config.rstrip("\n"), ConfigText(config=found.files.config)), EXIT_DONE
     return found, EXIT_DONE
 
 
-def diff_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def diff_verb(options: argparse.Namespace) -> tuple[Difference, int]:
     """What tells one version from another."""
     return diff(_stores(options), options.before, options.after), EXIT_DONE
 
 
-def reproduce_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def reproduce_verb(options: argparse.Namespace) -> tuple[Certificate, int]:
     """Make a version again and compare."""
     made = reproduce(_stores(options), options.version, tolerance=options.tolerance, to=options.to)
     return made, EXIT_DONE
 
 
-def mark_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def mark_verb(options: argparse.Namespace) -> tuple[Mark | MarkList, int]:
     """Mark a version bad, take a mark back, or list what is marked."""
     stores = _stores(options)
     if options.version is None:
@@ -279,7 +317,7 @@ def mark_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     return mark_version(stores, options.version, reason=options.reason, bad=not options.unmark), EXIT_DONE
 
 
-def handoff_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def handoff_verb(options: argparse.Namespace) -> tuple[Handoff, int]:
     """Package and rehearse."""
     config, stores = _opened(options)
     made = hand_off(
@@ -293,7 +331,7 @@ def handoff_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     return made, EXIT_DONE
 
 
-def bundle_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def bundle_verb(options: argparse.Namespace) -> tuple[Answer[Bundled], int]:
     """Write, or with ``--check`` only compare, the jobs for Databricks."""
     targets = read_targets(open_workspace(options.target).config)
     path, configs = Path(options.to), bundled_configs()
@@ -305,11 +343,11 @@ def bundle_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     write_bundle(text, path, force=options.force)
     projects, known = [config.name for config in configs], list(bundle_targets(targets))
     said = f"{path}  runs {', '.join(projects)} on {', '.join(known)}"
-    values = {"path": str(path), "projects": projects, "targets": known}
+    values = Bundled(path=str(path), projects=projects, targets=known)
     return Answer(f"{said}\n  next    databricks bundle deploy --target {known[0]}", values), EXIT_DONE
 
 
-def init_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def init_verb(options: argparse.Namespace) -> tuple[Created | Update, int]:
     """Make a central repository, or with ``--update`` write its managed files anew."""
     if options.update:
         folder = Path(options.dir or ".")
@@ -328,13 +366,7 @@ def init_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     return create_repository(folder, answers, dry_run=options.dry_run), EXIT_DONE
 
 
-def check_verb(options: argparse.Namespace) -> tuple[Printable, int]:  # noqa: ARG001 - as all verbs
-    """Whether what is committed is sound."""
-    report = check_repository()
-    return report, report.exit_code
-
-
-def fingerprint_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def fingerprint_verb(options: argparse.Namespace) -> tuple[Answer[Fingerprinted], int]:
     """Fingerprint of the rows of a file."""
     path = Path(options.file)
     readers: dict[str, Callable[[str], Any]] = {".csv": pyarrow.csv.open_csv, ".parquet": _parquet}
@@ -347,10 +379,10 @@ def fingerprint_verb(options: argparse.Namespace) -> tuple[Printable, int]:
         message = f"the file cannot be read as {path.suffix.removeprefix('.')}"
         fix = "is it whole, and is each column of one type from its first rows on? parquet states its types"
         raise DataError("DAT057", message, path=str(path), fix=fix) from None
-    return Answer(found, {"file": str(path), "fingerprint": found}), EXIT_DONE
+    return Answer(found, Fingerprinted(file=str(path), fingerprint=found)), EXIT_DONE
 
 
-def watch_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def watch_verb(options: argparse.Namespace) -> tuple[WatchReport, int]:
     """Run a script at every save, and show the report of its project anew."""
     asked: dict[str, Any] = {
         "arguments": _words(options.args),
@@ -370,7 +402,7 @@ def watch_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     return report, report.exit_code
 
 
-def cache_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def cache_verb(options: argparse.Namespace) -> tuple[StepList | Answer[Cleared], int]:
     """List the stored results of steps, or with ``--clear`` remove them."""
     steps = StepList(open_workspace(options.target).home / "steps")
     if options.clear is None:
@@ -381,28 +413,47 @@ def cache_verb(options: argparse.Namespace) -> tuple[Printable, int]:
     took = duration(sum(entry.seconds for entry in gone))
     lost = f"{len(gone)} stored results go, which took {took} to compute"
     if not options.clear and not agree(lost, yes=options.yes):
-        return Answer("nothing was removed", {"freed_bytes": 0, "removed": 0}), EXIT_DONE
+        return Answer("nothing was removed", Cleared(freed_bytes=0, removed=0)), EXIT_DONE
     freed = steps.clear(options.clear or None)
     said = f"{len(gone)} stored results removed, {freed / 1e6:.1f} MB; they took {took} to compute"
-    return Answer(said, {"freed_bytes": freed, "removed": len(gone)}), EXIT_DONE
+    return Answer(said, Cleared(freed_bytes=freed, removed=len(gone))), EXIT_DONE
 
 
-def demo_verb(options: argparse.Namespace) -> tuple[Printable, int]:
+def demo_verb(options: argparse.Namespace) -> tuple[Story, int]:
     """Tell the whole story on real data."""
-    return run_demo(Path(options.dir), target=options.target), EXIT_DONE
+    folder = Path(options.dir)
+    if yours := own_files(folder):
+        more = f" and {len(yours) - 1} more" if len(yours) > 1 else ""
+        lost = f"{yours[0]}{more} of yours in {folder} would be lost, for the demo is made anew"
+        if not agree(lost, yes=options.yes):
+            fix = "mlkit demo --dir DIR"
+            raise UsageError("CLI009", "the folder stays as it is", path=str(folder), fix=fix)
+    return run_demo(folder, target=options.target), EXIT_DONE
 
 
-def _plans(options: argparse.Namespace) -> tuple[Printable, int]:
+def _told(*blocked: Blocked, debug: bool) -> int:
+    """Tell a workflow of GitHub, or a maintainer, what is blocked; gives the highest code of the causes."""
+    for each in blocked:
+        if debug:
+            traceback.print_exception(each.error)
+        sys.stderr.write(annotation(each.error))
+    return max((each.error.exit_code for each in blocked), default=EXIT_DONE)
+
+
+def _plans(options: argparse.Namespace) -> tuple[Answer[Plans], int]:
     """Plans of all models, or Markdown."""
     if options.out:
         raise UsageError("CLI126", "a plan of one model alone is saved", path="--out", fix="name the model")
     plans = plan_models(open_workspace(options.target), [options.name] if options.name else [])
     texts = (plans.text(everything=options.all), plans.summary, "")
     text = plans_markdown(plans) if options.format == "md" else texts[min(options.quiet, 2)]
-    return Answer(text, plans.to_dict()), plans.kind_code if options.exit_code else plans.exit_code
+    code = _told(*plans.blocked, debug=options.debug)
+    return Answer(text, plans), plans.kind_code if options.exit_code else code
 
 
-def _deployments(options: argparse.Namespace) -> tuple[Printable, int]:
+def _deployments(
+    options: argparse.Namespace,
+) -> tuple[Plans | Deployments | Answer[Plans | Deployments], int]:
     """Deploy what changed, or with ``--dry-run`` plan it."""
     if options.name or options.plan or not options.changed:
         message = "expected the name of one model, or --changed alone for all that have something to do"
@@ -411,7 +462,7 @@ def _deployments(options: argparse.Namespace) -> tuple[Printable, int]:
     done = plan_models(workspace) if options.dry_run else deploy_changed(workspace, reason=options.reason)
     if options.format == "md":
         text = plans_markdown(done) if isinstance(done, Plans) else deployments_markdown(done)
-        return Answer(text, done.to_dict()), done.exit_code
+        return Answer(text, done), done.exit_code
     return done, done.exit_code
 
 

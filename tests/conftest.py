@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import fcntl
+import multiprocessing
 import os
 import shutil
 import sys
 import tempfile
 from collections import Counter
+from multiprocessing import forkserver
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from mlkit import open_workspace
+from mlkit import cli, open_workspace
 from tests.browser import find_browser, started
+from tests.schemas import CAN_CHECK, held, held_error
 from tests.servers import classic_session, connect_server, java_home, sail_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
 # Before any library is loaded: quiet notices, and failpoints allowed in temporary homes.
 os.environ["MLKIT_QUIET"] = "1"
@@ -31,6 +34,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # several workers with threads of
 # Classic Spark and other clients run the same tests in a process of their own, which is told so: on which
 # Sparks (MLKIT_TEST_SPARKS), and the addresses of servers that another process has started.
 SPARKS = os.environ.get("MLKIT_TEST_SPARKS", "sail,connect").split(",")
+# What is said before, or whatever, Spark answers is the same on each; a JVM takes a second for each table.
+on_one_spark = pytest.mark.parametrize("spark", [kind for kind in SPARKS if kind == "sail"], indirect=True)
 GIVEN = {kind: os.environ.get(f"MLKIT_TEST_REMOTE_{kind.upper()}") for kind in ("sail", "connect")}
 
 # Files that take minutes.
@@ -49,6 +54,12 @@ def prepare(frame):
     frame["per_mile"] = frame["distance"] / (frame["hour"] + 1)
     return frame
 '''
+
+
+def on_each_spark(name: str, cases: Iterable, *, on_jvm: Iterable) -> pytest.MarkDecorator:
+    """All cases of a test on the quick Spark, one of each kind on a JVM."""
+    chosen = [(kind, case) for kind in SPARKS for case in (cases if kind == "sail" else on_jvm)]
+    return pytest.mark.parametrize(("spark", name), chosen, indirect=["spark"])
 
 
 def parts_not_run(reporter) -> dict[str, int]:
@@ -88,6 +99,26 @@ def temporary_files(tmp_path_factory) -> Iterator[None]:
     before, tempfile.tempdir = tempfile.tempdir, str(tmp_path_factory.getbasetemp())
     yield
     tempfile.tempdir = before
+
+
+@pytest.fixture(scope="session")
+def printed() -> Iterator[list[str]]:
+    """What is wrong with results of commands so far, by their schemas."""
+    complaints: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        if CAN_CHECK:
+            patch.setattr(cli, "_give", held(cli._give, complaints))
+            patch.setattr(cli._Ending, "_say", held_error(cli._Ending._say, complaints))
+        yield complaints
+
+
+@pytest.fixture(autouse=True)
+def json_as_published(printed) -> Iterator[None]:
+    """Whatever command a test runs prints as JSON what the schema of the command says."""
+    yield
+    wrong = [text for text in printed if text]
+    printed.clear()
+    assert wrong == []
 
 
 @pytest.fixture(scope="session")
@@ -160,6 +191,16 @@ def empty_store(shared) -> Path:
             uri = f"sqlite:///{folder / 'mlflow.db'}"
             open_client(uri, uri)
     return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def fork_server() -> None:
+    """Start, in the repository, the process that children are forked from, the libraries loaded."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+        patch.delenv("MLKIT_TEST_FAIL", raising=False)
+        multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.loaded"])
+        forkserver.ensure_running()
 
 
 @pytest.fixture

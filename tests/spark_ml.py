@@ -6,8 +6,11 @@ import contextlib
 import uuid
 from typing import TYPE_CHECKING
 
-from mlkit import ModelProject, Split, open_workspace
-from tests.conftest import SPARKS
+from sklearn.tree import DecisionTreeRegressor
+
+from mlkit import FrozenConfig, Gate, ModelProject, Source, Split, open_workspace
+from mlkit.model.estimator import describe
+from tests.conftest import SPARKS, make_flights
 from tests.servers import classic_session
 
 if TYPE_CHECKING:
@@ -48,3 +51,34 @@ def steps(estimator, *columns: str):
 
     names = list(columns) or ["hour", "distance", "is_ua"]
     return Pipeline(stages=[VectorAssembler(inputCols=names, outputCol="features"), estimator])
+
+
+def config_of(project, model, *, snapshot=None, **changes) -> FrozenConfig:
+    """A frozen config of a model of the flights: of those of the features, or of a snapshot."""
+    table = str(snapshot.table) if snapshot else "features.flights"
+    snapshot = snapshot or project.snapshot(table)
+    values = {
+        "name": "flights",
+        "task": "regression",
+        "target": "delay",
+        "key": ("flight_id",),
+        "features": ("distance", "hour", "is_ua"),
+        "metric": "rmse",
+        "seed": 3,
+        "model": describe(model),
+        "serialization": "cloudpickle" if hasattr(model, "get_params") else "spark",
+        "source": Source(table=table),
+        "split": {"test": 0.25, "seed": 7},
+        "gate": Gate(threshold=25),
+        "contract": snapshot.contract,
+        "environment": {"python": "3.11", "requirements": []},
+    }
+    return FrozenConfig.from_values({**values, **changes})
+
+
+def plan_after_deployment(project: ModelProject) -> str:
+    """Kind of the plan that follows a deployment of a small model right away."""
+    snapshot = project.snapshot(make_flights(80).dropna())
+    config = config_of(project, DecisionTreeRegressor(max_depth=2), snapshot=snapshot)
+    assert project.deploy(config).outcome == "promoted"
+    return project.plan(config).kind

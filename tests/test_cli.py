@@ -173,8 +173,11 @@ def test_a_rejected_deployment_is_exit_code_3(frozen, capsys) -> None:
     assert run(capsys, "champion", frozen)[1] == "nothing serves yet\n"
 
 
-def test_broken_rows_are_exit_code_10(frozen, project, flights, capsys) -> None:
-    """A table that no longer keeps the contract stops the deployment before anything is written."""
+def test_broken_rows_are_exit_code_10(frozen, capsys, monkeypatch) -> None:
+    """A table that no longer keeps the contract stops the deployment before anything is written.
+
+    The plan says beforehand that it is blocked, by what, and by a code of its own if that is asked for.
+    """
     config = Path("models", f"{frozen}.yaml")
     text = config.read_text()
     narrow = "    hour:\n      dtype: int64\n"
@@ -184,6 +187,20 @@ def test_broken_rows_are_exit_code_10(frozen, project, flights, capsys) -> None:
     assert code == 10
     assert "hour" in err
     assert "less_than" in err
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    code, out, err = run(capsys, "plan", frozen, "--exit-code")
+    headline, *lines = out.splitlines()
+    assert headline.startswith(f"{frozen} -> local    blocked: hour: ")
+    assert headline.endswith(" rows break the contract in 1 way (DAT060)")
+    assert lines[0].startswith("  hour: less_than fails in ")
+    assert lines[1].startswith(f"  at models/{frozen}.yaml:")
+    assert lines[-1] == "  page: mlkit help DAT060"
+    assert (code, err.count("::error title=DAT060,file=models/")) == (9, 1)
+    assert run(capsys, "plan", frozen, "-q")[0] == 10
+    code, out, _ = run(capsys, "deploy", frozen, "--dry-run", "--json")
+    told = json.loads(out)
+    assert (code, told["kind"], told["error"]["code"]) == (10, "blocked", "DAT060")
+    assert told["summary"].startswith("Plan: blocked; 0 tables and 0 versions to create, ")
 
 
 def test_handoff_writes_a_wheel(frozen, capsys, tmp_path) -> None:

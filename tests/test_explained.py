@@ -10,6 +10,7 @@ from mlkit.cli import main
 from mlkit.codes import CODES
 from mlkit.codes.page import FAMILIES, CodePage, explain_code, explain_codes
 from mlkit.codes.places import Place, read_text
+from mlkit.commands.schemas import read_schema
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,21 @@ def test_programs_are_told_all(capsys) -> None:
     assert told["exit_code"] == 2
     assert len(told["places"]) > 10
     assert {"module", "function", "messages", "fixes"} == set(told["places"][0])
+
+
+def test_a_command_tells_its_schema(capsys) -> None:
+    """As a file, or as a field with `--json`; of a command that is one."""
+    assert main(["help", "--schema", "plan"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert schema == read_schema("plan")
+    assert schema["title"] == "mlkit plan --json"
+    assert "kind" in schema["$defs"]["Plan"]["required"]
+    assert main(["help", "plan", "--schema", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"command": "plan", "schema": schema}
+    assert main(["help", "paln", "--schema"]) == 2
+    assert "did you mean 'plan'?" in capsys.readouterr().err
+    assert main(["help", "--schema"]) == 2
+    assert "fix: mlkit help --schema plan" in capsys.readouterr().err
 
 
 def test_a_sentence_is_read_wherever_it_was_put() -> None:

@@ -160,7 +160,7 @@ def test_target_and_task_are_in_the_digest(load):
         (edited("features", to=["hour", "speed"]), "CFG034", "features", "'speed'"),
         (edited("features", to=["hour", "hour"]), "CFG034", "features", "twice"),
         (edited("features", to=["hour", "delay"]), "DAT044", "features", "remove 'delay'"),
-        (edited("target", to="delays"), "CFG034", "target", "columns of the contract"),
+        (edited("target", to="delays"), "CFG034", "target", "did you mean 'delay'?"),
         (edited("key", to=["id"]), "CFG034", "key", "'id'"),
         (edited("name", to="Flight Delay"), "NAM002", "name", "lowercase"),
         (edited("name", to="latest"), "NAM006", "name", ""),

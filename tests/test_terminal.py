@@ -84,7 +84,10 @@ def test_a_stream_without_our_letters_is_no_crash(tmp_path) -> None:
         )
         assert done.returncode == 2
         assert shown in done.stderr.decode(encoding)
-    program = "from mlkit.cli import main, _tell; main(['--version']); _tell('δ ok', as_json=False)"
+    program = (
+        "import sys\nfrom mlkit.cli import main\nfrom mlkit.terminal import show\n"
+        "main(['--version'])\nshow(sys.stdout, 'δ ok\\n')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={"PYTHONIOENCODING": "cp1252", "PATH": "", "PYTHONUTF8": "0"},

@@ -178,12 +178,10 @@ class _Module:
 def _part(node: ast.expr) -> str:
     """A piece of an f-string: its text, or the name of what is filled in."""
     match node:
-        case ast.Constant(value=text):
+        case ast.Constant(value=text) | ast.FormattedValue(value=ast.Constant(value=text)):
             return str(text)
         case ast.FormattedValue(value=ast.Name(id=name) | ast.Attribute(attr=name)):
             return f"<{name.strip('_').lower()}>"
-        case ast.FormattedValue(value=ast.Constant(value=text)):
-            return str(text)
         case _:
             return _UNKNOWN
 

@@ -17,7 +17,7 @@ def _champion(parser: argparse.ArgumentParser) -> None:
 
 
 def _explain(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("version", type=int, nargs="?", help="number of the version")
+    parser.add_argument("version", type=int, nargs="?", help="by default the one that serves")
     parser.add_argument("--at", metavar="TIME", help=f"the version that served {_AT}")
     parser.add_argument("--config", action="store_true", help="only its frozen config, as the file it was")
 

@@ -38,6 +38,8 @@ class Command:
     home: str = "mlkit.verbs"
 
 
+QUICK = "mlkit.quick_verbs"
+"""Home of the verbs that load little."""
 CONFIG, ANY_CONFIG, PROJECT, ANY_PROJECT = "config", "any config", "project", "any project"
 
 _FIRST = {

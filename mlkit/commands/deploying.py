@@ -15,7 +15,7 @@ def _plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-q", "--quiet", action="count", default=0, help="only the counted line; -qq: nothing"
     )
-    parser.add_argument("--exit-code", action="store_true", help="exit 5 for primary, 6 for secondary")
+    parser.add_argument("--exit-code", action="store_true", help="exit 5: primary, 6: secondary, 9: blocked")
     parser.add_argument("--out", metavar="FILE", help="save the plan there; by default among the stores")
     parser.add_argument("--format", choices=["text", "md"], default="text", help="md: for a pull request")
 
@@ -47,7 +47,7 @@ COMMANDS = (
         (
             "mlkit plan flight_delay                 on the local stores",
             "mlkit plan --target prod                every model, on those of a target",
-            "mlkit plan flight_delay --exit-code     5: a new model, 6: new code, 0: nothing to do",
+            "mlkit plan flight_delay --exit-code     5: new model, 6: new code, 9: blocked, 0: nothing to do",
         ),
         "start/first-champion",
         _plan,

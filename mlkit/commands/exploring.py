@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlkit.commands.command import Command
+from mlkit.commands.command import QUICK, Command
 
 if TYPE_CHECKING:
     import argparse
 
-_QUICK = "mlkit.quick_verbs"
-
 
 def _demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dir", default="mlkit-demo", help="folder to work in; made anew")
+    parser.add_argument("--yes", action="store_true", help="do not ask whether files of yours there may go")
 
 
 def _watch(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +35,9 @@ def _completion(parser: argparse.ArgumentParser) -> None:
 
 def _help(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("code", nargs="?", help="a code, e.g. DAT060, or a command; without it, all codes")
+    parser.add_argument(
+        "--schema", action="store_true", help="JSON Schema of what a command prints with --json"
+    )
 
 
 COMMANDS = (
@@ -80,18 +82,18 @@ COMMANDS = (
         ),
         "start/install",
         _completion,
-        home=_QUICK,
+        home=QUICK,
     ),
     Command(
         "help",
         "what an error code means, or how a command is used",
         (
-            "mlkit help DAT060   an error, with what helps",
-            "mlkit help deploy   a command, with examples",
-            "mlkit help          all codes",
+            "mlkit help DAT060          an error, with what helps",
+            "mlkit help deploy          a command, with examples",
+            "mlkit help --schema plan   what its --json prints, as JSON Schema",
         ),
         "reference/errors",
         _help,
-        home=_QUICK,
+        home=QUICK,
     ),
 )

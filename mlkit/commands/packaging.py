@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlkit.commands.command import CONFIG, Command
+from mlkit.commands.command import CONFIG, QUICK, Command
 
 if TYPE_CHECKING:
     import argparse
@@ -63,6 +63,7 @@ COMMANDS = (
             "mlkit check --json   for a program",
         ),
         "tutorials/central-repository",
+        home=QUICK,
     ),
     Command(
         "handoff",

@@ -42,8 +42,8 @@ _EXAMPLES = (
 _ENDINGS = """\
 exit codes:
   0 done   2 usage or config   3 rejected by the gate   4 serving not converged   10 data
-  20 store   21 lost the race   30 integrity   70 a bug   (plan --exit-code: 5 primary, 6 secondary;
-  monitor --exit-code: 7 drift, 8 could not tell)
+  20 store   21 lost the race   30 integrity   70 a bug   (plan --exit-code: 5 primary, 6 secondary,
+  9 blocked; monitor --exit-code: 7 drift, 8 could not tell)
 
 mlkit COMMAND --help shows examples and options of a command, mlkit help CODE an error's page.
 page: start/first-champion in the documentation

@@ -80,6 +80,19 @@ class Column(Spec):
     categories: tuple[str, ...] | tuple[int, ...] = ()
     checks: dict[str, Any] = Field(default_factory=dict)
 
+    if TYPE_CHECKING:  # what is taken is wider than what is kept
+
+        def __init__(
+            self,
+            *,
+            dtype: str,
+            nullable: bool = False,
+            unique: bool = False,
+            categories: list[str] | list[int] | tuple[str, ...] | tuple[int, ...] = (),
+            checks: dict[str, Any] = ...,
+        ) -> None:
+            """`categories` may be a list."""
+
     @field_validator("dtype")
     @classmethod
     def _known_dtype(cls, value: str) -> str:

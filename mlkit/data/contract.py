@@ -10,6 +10,8 @@ rows for a model that serves needs none of it.
 
 from __future__ import annotations
 
+import functools
+import importlib
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
@@ -19,6 +21,7 @@ import pandas as pd
 import pyarrow as pa
 from pydantic import field_validator, model_validator
 
+from mlkit.boundary import quiet_pandera
 from mlkit.data import checks
 from mlkit.data.cast import cast_column, match_columns
 from mlkit.data.column import Column, decimal_dtype, dtype_of_pandas, infer_column
@@ -26,6 +29,7 @@ from mlkit.data.constraints import conditions
 from mlkit.data.names import check_names
 from mlkit.data.violations import contract_error, find_violations
 from mlkit.errors import ConfigError, DataError
+from mlkit.nearest import nearest
 from mlkit.spec import Spec
 
 if TYPE_CHECKING:
@@ -69,6 +73,11 @@ class Contract(Spec):
     columns: dict[str, Column]
     unique: tuple[str, ...] = ()
 
+    if TYPE_CHECKING:  # what is taken is wider than what is kept
+
+        def __init__(self, *, columns: dict[str, Column], unique: list[str] | tuple[str, ...] = ()) -> None:
+            """`unique` may be a list."""
+
     @field_validator("unique", mode="before")
     @classmethod
     def _as_tuple(cls, value: Any) -> Any:  # noqa: ANN401 - any YAML value, checked afterwards
@@ -106,6 +115,7 @@ class Contract(Spec):
         Raises:
             ConfigError: ``CFG027``: it uses what a contract cannot keep, which is named with a way out.
         """
+        _load_pandera()
         from pandera.pandas import DataFrameModel, DataFrameSchema  # noqa: PLC0415 - slow, see above
 
         if isinstance(schema, type) and issubclass(schema, DataFrameModel):
@@ -197,6 +207,7 @@ class Contract(Spec):
 
     def to_pandera(self) -> DataFrameSchema:
         """The pandera schema that states this contract."""
+        _load_pandera()
         from pandera.pandas import DataFrameSchema  # noqa: PLC0415 - slow, see above
 
         columns = {name: _to_column(column) for name, column in self.columns.items()}
@@ -209,13 +220,19 @@ class Contract(Spec):
             DataError: It has no such column.
         """
         if unknown := [name for name in columns if name not in self.columns]:
-            fix = f"columns of the contract: {', '.join(self.columns)}"
+            fix = nearest(unknown[0], self.columns)
             raise DataError("DAT045", "the contract has no such column", path=unknown[0], fix=fix)
 
     def _violations(self, rows: pa.Table, key: Sequence[str]) -> list[Violation]:
         self.check_known(key)
         predicates = {name: _predicates(column) for name, column in self.columns.items()}
         return find_violations(rows, self.columns, predicates=predicates, unique=self.unique, key=key)
+
+
+@functools.cache
+def _load_pandera() -> None:
+    with quiet_pandera():
+        importlib.import_module("pandera.pandas")
 
 
 def _from_column(column: PanderaColumn, dtype: DataType | None) -> dict[str, Any]:
@@ -308,6 +325,7 @@ def _to_check(name: str, argument: Any, kind: str) -> Check:  # noqa: ANN401 - a
 def _predicates(column: Column) -> dict[str, Predicate]:
     if not column.checks:
         return {}
+    _load_pandera()
     from pandera.pandas import SeriesSchema  # noqa: PLC0415 - slow, see above
 
     # In older versions a check alone does not know pandas until some schema has met a series.

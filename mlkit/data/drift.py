@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from mlkit.data.drift_baseline import BINS_FILE, Baseline, read_baseline, read_bins
 from mlkit.data.drift_bins import SAMPLE_ROWS, Bins, make_bins
-from mlkit.data.drift_counts import Counts, count, count_days, count_stream
+from mlkit.data.drift_counts import Counts, count, count_stream
 from mlkit.data.drift_effects import Moved
 from mlkit.data.drift_power import in_deviations, smallest_shift
-from mlkit.data.drift_tests import Comparison, compare
+from mlkit.data.drift_tests import ASSUMPTION, Comparison, compare
 from mlkit.data.drift_verdict import (
     INPUT_PREFIX,
     OUTPUT,
@@ -25,6 +25,7 @@ from mlkit.data.drift_verdict import (
 )
 
 __all__ = [
+    "ASSUMPTION",
     "BINS_FILE",
     "INPUT_PREFIX",
     "OUTPUT",
@@ -41,7 +42,6 @@ __all__ = [
     "adjusted",
     "compare",
     "count",
-    "count_days",
     "count_stream",
     "in_deviations",
     "judge_window",

@@ -18,7 +18,6 @@ from mlkit.data.drift_bins import as_numbers, as_texts, form_of, plain_chunks
 from mlkit.errors import DataError
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
@@ -105,30 +104,10 @@ def count_stream(batches: Iterable[pa.RecordBatch], bins: Mapping[str, Bins]) ->
     """
     found = {name: Counts.empty(cut) for name, cut in bins.items()}
     for batch in batches:
-        _add(found, batch, bins)
+        check_columns(batch.schema.names, bins)
+        for name, cut in bins.items():
+            found[name] += count(batch.column(name), cut, path=name)
     return found
-
-
-def count_days(
-    batches: Iterable[pa.RecordBatch], bins: Mapping[str, Bins], *, time: str
-) -> dict[dt.date, dict[str, Counts]]:
-    """Count several columns of a stream day by day (UTC), for tests that take whole days for one unit.
-
-    Args:
-        batches: Record batches, such as a reader gives; used up.
-        bins: By name of the column.
-        time: Column of instants by which a row belongs to a day; rows without one are left out.
-
-    Raises:
-        DataError: As for `count_stream`.
-    """
-    found: dict[dt.date, dict[str, Counts]] = {}
-    for batch in batches:
-        check_columns(batch.schema.names, [time])
-        for day, rows in _by_day(batch, time):
-            counts = found.setdefault(day, {name: Counts.empty(cut) for name, cut in bins.items()})
-            _add(counts, rows, bins)
-    return dict(sorted(found.items()))
 
 
 def check_columns(found: Iterable[str], wanted: Iterable[str]) -> None:
@@ -161,18 +140,6 @@ def other_bins() -> DataError:
     """The error for counts that cannot be brought together."""
     message = "expected counts in the same bins, found counts in others"
     return DataError("DAT094", message, fix="compare what was counted in the bins of one model")
-
-
-def _add(found: dict[str, Counts], batch: pa.RecordBatch, bins: Mapping[str, Bins]) -> None:
-    check_columns(batch.schema.names, bins)
-    for name, cut in bins.items():
-        found[name] += count(batch.column(name), cut, path=name)
-
-
-def _by_day(batch: pa.RecordBatch, time: str) -> Iterable[tuple[dt.date, pa.RecordBatch]]:
-    days = batch.column(time).cast(pa.timestamp("us")).cast(pa.date32())
-    for day in pc.unique(days).drop_null():
-        yield day.as_py(), batch.filter(pc.equal(days, day))
 
 
 def _count_numbers(chunk: pa.Array, bins: Bins) -> NDArray[np.int64]:

@@ -25,7 +25,13 @@ MOST_MOVED = 5
 
 
 class Moved(NamedTuple):
-    """A cell whose share of the rows changed: its label, and its shares before and now."""
+    """A cell whose share of the rows changed.
+
+    Attributes:
+        label: What it holds, in words.
+        reference: Its share before.
+        window: Its share now.
+    """
 
     label: str
     reference: float

@@ -6,14 +6,13 @@ the rows, built-in functions only, and nothing but counts comes here.
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from mlkit.data.drift_bins import form_of
-from mlkit.data.drift_counts import Counts, check_columns, check_form, count_days, count_stream
+from mlkit.data.drift_counts import Counts, check_columns, check_form, count_stream
 from mlkit.data.order_sql import ordinal
 from mlkit.data.spark_types import arrow_schema
 from mlkit.digest.spark_frame import is_spark, translated
@@ -25,9 +24,7 @@ if TYPE_CHECKING:
     from mlkit.data.drift_bins import Bins
     from mlkit.engines.base import Frame
 
-_CELL, _DAY = "mlkit_cell", "mlkit_day"
-_MICROSECONDS = 86_400_000_000
-_EPOCH = dt.date(1970, 1, 1)
+_CELL = "mlkit_cell"
 
 
 def count_rows(rows: Frame, bins: Mapping[str, Bins]) -> dict[str, Counts]:
@@ -40,16 +37,6 @@ def count_rows(rows: Frame, bins: Mapping[str, Bins]) -> dict[str, Counts]:
     return count_frame(rows, bins) if is_spark(rows) else count_stream(rows, bins)
 
 
-def count_rows_days(rows: Frame, bins: Mapping[str, Bins], *, time: str) -> dict[dt.date, dict[str, Counts]]:
-    """Count several columns day by day (UTC) where the rows are.
-
-    Raises:
-        DataError: A column is missing (DAT092) or of another type (DAT091).
-        StoreError: Spark failed.
-    """
-    return (count_frame_days if is_spark(rows) else count_days)(rows, bins, time=time)
-
-
 def count_frame(frame: Frame, bins: Mapping[str, Bins]) -> dict[str, Counts]:
     """Count several columns of a Spark dataframe; it is evaluated once.
 
@@ -57,33 +44,11 @@ def count_frame(frame: Frame, bins: Mapping[str, Bins]) -> dict[str, Counts]:
         DataError: A column is missing (DAT092) or of another type (DAT091).
         StoreError: Spark failed.
     """
-    found = _grouped(frame, bins, "0L") if bins else []
-    return _counts({cell: rows for _, cell, rows in found}, bins)
+    return _counts(_grouped(frame, bins) if bins else {}, bins)
 
 
-def count_frame_days(
-    frame: Frame, bins: Mapping[str, Bins], *, time: str
-) -> dict[dt.date, dict[str, Counts]]:
-    """Count several columns of a Spark dataframe day by day (UTC); rows without a time are left out.
-
-    Raises:
-        DataError: A column is missing (DAT092) or of another type (DAT091).
-        StoreError: Spark failed.
-    """
-    kinds = arrow_schema(frame)
-    check_columns(kinds.names, [time])
-    kind = kinds.field(time).type
-    day = ordinal(quoted(time), kind)
-    if not pa.types.is_date(kind):
-        day = f"CAST(floor({day} / {_MICROSECONDS}D) AS BIGINT)"
-    found: dict[int, dict[int, int]] = {}
-    for number, cell, rows in _grouped(frame.where(f"{quoted(time)} IS NOT NULL"), bins, day):
-        found.setdefault(number, {})[cell] = rows
-    return {_EPOCH + dt.timedelta(days=number): _counts(found[number], bins) for number in sorted(found)}
-
-
-def _grouped(frame: Frame, bins: Mapping[str, Bins], day: str) -> list[tuple[int, int, int]]:
-    """How many rows of each day fall into each cell, the cells of all columns numbered through."""
+def _grouped(frame: Frame, bins: Mapping[str, Bins]) -> dict[int, int]:
+    """How many rows fall into each cell, the cells of all columns numbered through."""
     kinds = arrow_schema(frame)
     check_columns(kinds.names, bins)
     values, cells, first = [], [], 0
@@ -91,10 +56,9 @@ def _grouped(frame: Frame, bins: Mapping[str, Bins], day: str) -> list[tuple[int
         values.append(f"{_value(name, kinds.field(name).type, cut)} AS mlkit_value{place}")
         cells.append(f"{first}L + {_cell(f'mlkit_value{place}', kinds.field(name).type, cut)}")
         first += cut.cells
-    named = frame.selectExpr(f"{day} AS {_DAY}", *values)
-    rows = named.selectExpr(_DAY, f"explode(array({', '.join(cells)})) AS {_CELL}")
+    rows = frame.selectExpr(*values).selectExpr(f"explode(array({', '.join(cells)})) AS {_CELL}")
     with translated("count the rows of each bin"):
-        return [(int(a), int(b), int(c)) for a, b, c in rows.groupBy(_DAY, _CELL).count().collect()]
+        return {int(cell): int(count) for cell, count in rows.groupBy(_CELL).count().collect()}
 
 
 def _counts(rows: Mapping[int, int], bins: Mapping[str, Bins]) -> dict[str, Counts]:

@@ -2,10 +2,10 @@
 
 The question is answered by shuffling: all rows of both sides are thrown together and dealt out again, many
 times, and the p-value is how often chance alone gives a statistic as large as the one that was found. It
-holds for any distribution, with ties and at any size, as long as rows (or, where whole days are dealt out,
-days) could have come in any order. The statistic is that of Kolmogorov and Smirnov for numbers, where a row
-without a value is the smallest of all, and chi-squared for categories. Effects (PSI, JS and so on) say how
-large a change is; they never decide whether there is one, since on few rows they are large by chance.
+holds for any distribution, with ties and at any size, as long as rows could have come in any order. The
+statistic is that of Kolmogorov and Smirnov for numbers, where a row without a value is the smallest of all,
+and chi-squared for categories. Effects (PSI, JS and so on) say how large a change is; they never decide
+whether there is one, since on few rows they are large by chance.
 
 Everything follows from whole numbers and a seed: the same counts give the same result on every machine.
 """
@@ -23,7 +23,7 @@ from mlkit.data.drift_effects import Moved, chi2, effects, ks
 from mlkit.data.drift_power import smallest_shift
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -39,7 +39,8 @@ DRAWS = (999, 9_000)
 CHANCE = 0.06
 """A p-value above it is final after the first round: alarms are decided at levels far below."""
 
-LEAST_DAYS = 8
+ASSUMPTION = "rows are taken as independent of each other"
+"""Under what a p-value holds."""
 
 _SMALLEST_P = 1e-300
 _LARGEST_DEAL = 10**9  # beyond it numpy deals no hands; there, drawing with replacement is the same
@@ -63,8 +64,6 @@ class Comparison:
         rows: Number of rows, before and now.
         visible: Smallest change (as `effect`) that this comparison shows four times out of five at least.
         moved: The cells that changed most.
-        unit: What was shuffled: ``row`` or ``day``.
-        note: What a reader should know of the assumptions; may be empty.
         category: Whether the column is one of categories.
     """
 
@@ -81,8 +80,6 @@ class Comparison:
     rows: tuple[int, int]
     visible: float
     moved: tuple[Moved, ...] = ()
-    unit: str = "row"
-    note: str = ""
     category: bool = False
 
     @property
@@ -98,68 +95,40 @@ class Comparison:
         return {**said, **pairs, "moved": moved, "effect": self.effect}
 
 
-def compare(
-    reference: Counts | Sequence[Counts],
-    window: Counts | Sequence[Counts],
-    bins: Bins,
-    *,
-    alpha: float,
-    seed: int = 0,
-) -> Comparison:
+def compare(reference: Counts, window: Counts, bins: Bins, *, alpha: float, seed: int = 0) -> Comparison:
     """Compare a window with its reference.
 
     Args:
-        reference: Counts before; one for each day, to take whole days for the unit that is shuffled.
-        window: Counts now; likewise.
+        reference: Counts before.
+        window: Counts now.
         bins: Where the column was cut.
-        alpha: Level at which the column is tested (`mlkit.data.drift.levels`): it decides what could be seen,
-            and how many days are enough to shuffle them.
+        alpha: Level at which the column is tested (`mlkit.data.drift.levels`): it decides what could be seen.
         seed: Of the shuffles.
 
     Raises:
         DataError: Counts in other bins (DAT094).
     """
-    before, now = _units(reference, bins), _units(window, bins)
-    unit, note = _unit(len(before), len(now), alpha)
-    old, new = before.sum(axis=0), now.sum(axis=0)
+    old, new = _tested(reference, bins), _tested(window, bins)
     statistic = chi2 if bins.kind == "category" else ks
-    generator = np.random.default_rng(seed)
-    if unit == "day":
-        p_value = _p_of_days(before, now, statistic, generator)
-    else:
-        p_value = _p_of_rows(old, new, statistic, generator)
     rows = int(old.sum()), int(new.sum())
     return Comparison(
-        p_value=p_value,
+        p_value=_p_of_rows(old, new, statistic, np.random.default_rng(seed)),
         rows=rows,
         visible=smallest_shift(rows[0], rows[1], alpha=alpha, categories=_categories(old + new, bins)),
-        unit=unit,
-        note=note,
         category=bins.kind == "category",
         **effects(old, new, bins),
     )
 
 
-def _units(counts: Counts | Sequence[Counts], bins: Bins) -> Numbers:
-    """(units, cells) counts; nan and null of numbers are one cell, the first."""
-    given = [counts] if isinstance(counts, Counts) else list(counts) or [Counts.empty(bins)]
-    if any(part.bins != bins.digest or len(part.numbers) != bins.cells for part in given):
+def _tested(counts: Counts, bins: Bins) -> Numbers:
+    """(cells,) counts as they are tested; nan and null of numbers are one cell, the first."""
+    if counts.bins != bins.digest or len(counts.numbers) != bins.cells:
         raise other_bins()
-    found = np.array([part.numbers for part in given], np.int64)
+    found = np.array(counts.numbers, np.int64)
     if bins.kind == "category":
         return found
-    inside, minus, plus, missing = found[:, :-4], found[:, -4:-3], found[:, -3:-2], found[:, -2:]
-    return np.hstack([missing.sum(axis=1, keepdims=True), minus, inside, plus])
-
-
-def _unit(before: int, now: int, alpha: float) -> tuple[str, str]:
-    if before == now == 1:
-        return "row", "rows are taken as independent of each other"
-    if before >= LEAST_DAYS and math.comb(before + now, now) >= 1 / alpha:
-        return "day", ""
-    return "row", (
-        f"rows are taken as independent of each other: {before} and {now} days are too few to shuffle days"
-    )
+    inside, minus, plus, missing = found[:-4], found[-4:-3], found[-3:-2], found[-2:]
+    return np.hstack([missing.sum(), minus, inside, plus])
 
 
 def _p_of_rows(old: Numbers, new: Numbers, statistic: Statistic, generator: np.random.Generator) -> float:
@@ -181,23 +150,6 @@ def _p_of_rows(old: Numbers, new: Numbers, statistic: Statistic, generator: np.r
     if exceeded:
         return (exceeded + 1) / (draws + 1)
     return min(1 / (draws + 1), _bound(old, new, cumulative=statistic is ks))
-
-
-def _p_of_days(before: Numbers, now: Numbers, statistic: Statistic, generator: np.random.Generator) -> float:
-    days = np.vstack([before, now])
-    days = days[:, days.sum(axis=0) > 0]
-    if not before.sum() or not now.sum():
-        return 1.0
-    pooled = days.sum(axis=0)
-
-    def deal(size: int) -> tuple[Numbers, Numbers]:
-        order = np.argsort(generator.random((size, len(days))), axis=1)
-        hands = (order < len(now)).astype(np.int64) @ days
-        return pooled - hands, hands
-
-    old = days[: len(before)].sum(axis=0)
-    exceeded, draws = _exceeded(old, pooled - old, deal, statistic)
-    return (exceeded + 1) / (draws + 1)
 
 
 def _exceeded(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import field_validator, model_validator
 
 from mlkit.errors import ConfigError
+from mlkit.nearest import nearest
 from mlkit.spec import Spec
 
 _DAYS_A_YEAR = 365
@@ -38,6 +39,21 @@ class Monitor(Spec):
     min_effect: float = 0.1
     min_rows: int = 100
     min_coverage: float = 0.95
+
+    if TYPE_CHECKING:  # what is taken is wider than what is kept
+
+        def __init__(
+            self,
+            *,
+            inputs: list[str] | tuple[str, ...] = (),
+            window_days: int = 7,
+            alarms_per_year: float = 1.0,
+            alpha: float | None = None,
+            min_effect: float = 0.1,
+            min_rows: int = 100,
+            min_coverage: float = 0.95,
+        ) -> None:
+            """`inputs` may be a list."""
 
     @field_validator("inputs", mode="before")
     @classmethod
@@ -77,6 +93,4 @@ class Monitor(Spec):
         """
         if unknown := [name for name in self.inputs if name not in features]:
             message = f"the model has no feature {unknown[0]!r}"
-            raise ConfigError(
-                "CFG050", message, path="monitor.inputs", fix=f"features: {', '.join(features)}"
-            )
+            raise ConfigError("CFG050", message, path="monitor.inputs", fix=nearest(unknown[0], features))

@@ -28,6 +28,7 @@ from mlkit.digest.sql import quoted
 from mlkit.digest.stream import open_stream
 from mlkit.engines.sizes import fetch
 from mlkit.errors import ConfigError, DataError, StoreError
+from mlkit.nearest import likely
 from mlkit.spec import Spec
 from mlkit.workspace import table_name
 
@@ -317,8 +318,11 @@ def _described(table: str, engine: Engine) -> TableInfo:
     name = table_name(table)
     info = engine.describe(name)
     if info is None:
-        known = ", ".join(str(other) for other in engine.tables(name.schema)) or "none yet"
-        fix = f"publish it with project.publish_features({table!r}, ...); tables there: {known}"
+        there = [str(other) for other in engine.tables(name.schema)]
+        meant = likely(str(name), there)
+        said = f"did you mean {meant!r}? Or " if meant else ""
+        known = ", ".join(there) or "none yet"
+        fix = f"{said}publish it with project.publish_features({table!r}, ...); tables there: {known}"
         raise StoreError("STO010", "there is no such table", path=table, fix=fix)
     return info
 

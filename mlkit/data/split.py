@@ -21,6 +21,7 @@ from pydantic import Field, field_validator, model_validator
 from mlkit.data.plain import plain_column
 from mlkit.digest.fingerprint import lanes, split_codes
 from mlkit.errors import ConfigError, DataError, UsageError
+from mlkit.nearest import nearest
 from mlkit.spec import Spec
 
 if TYPE_CHECKING:
@@ -55,6 +56,20 @@ class Split(Spec):
     by: tuple[str, ...] = ()
     time: str | None = None
     stratify: bool = False
+
+    if TYPE_CHECKING:  # what is taken is wider than what is kept
+
+        def __init__(
+            self,
+            *,
+            test: float = 0.2,
+            validation: float = 0.0,
+            seed: int = 0,
+            by: str | list[str] | tuple[str, ...] = (),
+            time: str | None = None,
+            stratify: bool = False,
+        ) -> None:
+            """`by` may be one name or a list."""
 
     @field_validator("by", mode="before")
     @classmethod
@@ -261,8 +276,8 @@ def check_count(count: int) -> None:
 
 def absent(column: str, known: Sequence[str]) -> DataError:
     """The error for a column that a split needs and that is not among those known."""
-    fix = f"columns: {', '.join(known)}"
-    return DataError("DAT045", "the split needs this column and it is not there", path=column, fix=fix)
+    message = "the split needs this column and it is not there"
+    return DataError("DAT045", message, path=column, fix=nearest(column, known))
 
 
 def missing_times(count: int, column: str) -> DataError:

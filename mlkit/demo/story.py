@@ -7,6 +7,7 @@ import datetime as dt
 import importlib
 import importlib.resources
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from mlkit import Gate, MlkitError, ModelProject, Split, open_workspace
+from mlkit.boundary import quiet_pandera
 from mlkit.engines.base import FEATURES, TableName
 from mlkit.errors import IntegrityError, UsageError
 from mlkit.targets import LOCAL
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
 
 TRIALS = 24
 _FIRST_MONTHS, _NEW_MONTH = 3, 4
-_MARK = ".made-by-mlkit-demo"
+_MARK, _MODULE = ".made-by-mlkit-demo", "flight_delay.py"
+_REBUILT = {".git", ".mlkit", "__pycache__", "dist"}
 _COLUMNS = ("flight_id", "day", "hour", "carrier", "origin", "dest", "distance", "dep_delay", "arr_delay")
 
 
@@ -70,7 +73,9 @@ class Story:
         figures = "\n".join(f"  {seconds:6.1f} s  {title}" for title, seconds in self.seconds.items())
         return (
             f"\nThat was the whole life cycle in {sum(self.seconds.values()):.0f} s:\n{figures}\n\n"
+            f"{_activation()}"
             f"Look next, in {self.folder}:\n"
+            f"  mlkit report --open               everything that was done, on one page\n"
             f"  models/flight_delay.yaml          the frozen config, as a reviewer sees it\n"
             f"  flight_delay.py                   the contract, prepare and search you would write\n"
             f"  mlkit history flight_delay        the ledger\n"
@@ -97,7 +102,8 @@ def run_demo(folder: Path, *, target: str | None = None) -> Story:
     flights = _flights()
     _fresh_folder(folder, workspace)
     with _working_in(folder):
-        user = importlib.import_module("flight_delay")
+        with quiet_pandera():
+            user = importlib.import_module("flight_delay")
         project = ModelProject(
             "flight_delay",
             target="arr_delay",
@@ -216,6 +222,16 @@ def _deploy(
         raise IntegrityError("INT040", message, path="demo", fix="report this with the output above")
 
 
+def _activation() -> str:
+    """How to get the commands, where they are not on the path: `make demo` has an environment of its own."""
+    programs = Path(sys.executable).parent
+    script, found = programs / "activate", shutil.which("mlkit")
+    if not script.is_file() or (found is not None and Path(found).parent == programs):
+        return ""
+    command = str(script) if os.name == "nt" else f". {shlex.quote(str(script))}"
+    return f"{command} puts mlkit and mlflow on your path.\n\n"
+
+
 def _flights() -> pd.DataFrame:
     """The flights of 2013 with a key, a day, and the nine columns of the contract."""
     try:
@@ -227,6 +243,29 @@ def _flights() -> pd.DataFrame:
     days = importlib.import_module("pandas").to_datetime(raw[["year", "month", "day"]])
     rows: pd.DataFrame = raw.assign(day=days)[list(_COLUMNS)]
     return rows
+
+
+def own_files(folder: Path) -> list[str]:
+    """Files of a person in the folder of an earlier demo: a demo that makes it anew takes them with it."""
+    if not (folder / _MARK).exists():
+        return []
+    made = {
+        _MARK,
+        ".gitignore",
+        "mlkit.toml",
+        "models/flight_delay.yaml",
+        "models/flight_delay.provenance.json",
+    }
+    if (folder / _MODULE).is_file() and (folder / _MODULE).read_text(encoding="utf-8") == _module_text():
+        made.add(_MODULE)
+    names = (file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
+    return sorted(
+        name.as_posix() for name in names if not _REBUILT & set(name.parts) and name.as_posix() not in made
+    )
+
+
+def _module_text() -> str:
+    return importlib.resources.files("mlkit.demo").joinpath(f"{_MODULE}.txt").read_text(encoding="utf-8")
 
 
 def _fresh_folder(folder: Path, workspace: Workspace) -> None:
@@ -243,10 +282,7 @@ def _fresh_folder(folder: Path, workspace: Workspace) -> None:
         raise UsageError("CLI009", message, path=workspace.target, fix=fix)
     if workspace.config is not None:
         shutil.copy(workspace.config, folder / "mlkit.toml")
-    source = (
-        importlib.resources.files("mlkit.demo").joinpath("flight_delay.py.txt").read_text(encoding="utf-8")
-    )
-    (folder / "flight_delay.py").write_text(source, encoding="utf-8")
+    (folder / _MODULE).write_text(_module_text(), encoding="utf-8")
     (folder / ".gitignore").write_text(f"{_MARK}\n__pycache__/\n.mlkit/\ndist/\n", encoding="utf-8")
     if shutil.which("git"):
         _commit(folder)

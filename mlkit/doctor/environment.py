@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from mlkit.code import DISTRIBUTION
 from mlkit.doctor.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DISTRIBUTION = "mlkit-sdk"
 STRANGER = "mlkit"
 """Another project of this name is on the public index; it has nothing to do with ours."""
 _EXTRAS = ("spark", "databricks", "serve", "demo")

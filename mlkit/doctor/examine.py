@@ -69,8 +69,9 @@ def _checks(workspace: Workspace, project: str | None) -> Iterator[Check]:
     except MlkitError:  # that the tables cannot be read was said
         return
     for name in names:
+        opened = Stores(workspace, name)
         for what, look in _OF_PROJECT.items():
-            yield f"{name} {what}", partial(look, Stores(workspace, name))
+            yield f"{name} {what}", partial(look, opened)
 
 
 def _made(check: Check) -> Iterator[Finding]:

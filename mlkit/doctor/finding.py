@@ -40,8 +40,7 @@ class Finding:
     @classmethod
     def of_error(cls, what: str, error: MlkitError) -> Finding:
         """An error as a finding."""
-        place = f"{error.path}: " if error.path else ""
-        return cls(what, "FAIL", f"[{error.code}] {place}{error.message}", error.fix, error.exit_code)
+        return cls(what, "FAIL", f"[{error.code}] {error.sentence}", error.fix, error.exit_code)
 
     def cured(self) -> Finding:
         """The same after its cure, if it has one."""
@@ -49,10 +48,15 @@ class Finding:
             return self
         return dataclasses.replace(self, state="OK", said=self.cure(), mended=True, mend="", cure=None)
 
+    @property
+    def fixable(self) -> bool:
+        """Whether ``--fix`` mends it."""
+        return self.cure is not None
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         names = ("what", "state", "said", "mend", "mended")
-        return {**{name: getattr(self, name) for name in names}, "fixable": self.cure is not None}
+        return {**{name: getattr(self, name) for name in names}, "fixable": self.fixable}
 
     def __repr__(self) -> str:
         """One line, and a second one if there is something to do."""
@@ -62,7 +66,12 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class DoctorReport:
-    """All findings of one examination."""
+    """All findings of one examination.
+
+    Attributes:
+        target: Name of the stores.
+        findings: Everything that was looked at.
+    """
 
     target: str
     findings: tuple[Finding, ...]

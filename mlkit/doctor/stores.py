@@ -115,9 +115,9 @@ def check_exclusive(workspace: Workspace) -> Iterator[Finding]:
         try:
             created = _created(engine, table)
             info = engine.describe(table)
+            rows = info.rows if info else 0
         finally:
             engine.drop(table)
-        rows = info.rows if info else 0
         if created != 1 or rows != 1:
             message = (
                 f"two created a table at once: {created} were told that they did, and it has {rows} rows"

@@ -9,11 +9,12 @@ know SQL look into. What an engine promises is written here, on the base class; 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -47,16 +48,21 @@ class TableInfo:
     Attributes:
         name: The table.
         version: Number of its newest version, from 0.
-        rows: Row count of that version.
         schema: Arrow schema of its columns.
         properties: Text properties kept with the table (contract, key, fingerprint ...).
+        count: Counts the rows of that version, which may be a query.
     """
 
     name: TableName
     version: int
-    rows: int
     schema: pa.Schema
     properties: Mapping[str, str]
+    count: Callable[[], int] = dataclasses.field(repr=False, compare=False)
+
+    @functools.cached_property
+    def rows(self) -> int:
+        """Row count of that version; counted when somebody asks for it first."""
+        return self.count()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import re
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ from mlkit.engines.local_table import (
     upsert,
     write,
 )
-from mlkit.engines.local_upkeep import LocalUpkeep
+from mlkit.engines.local_upkeep import STAGING, LocalUpkeep
 from mlkit.engines.rows import Incoming, stored_rows
 from mlkit.engines.window import Window
 from mlkit.errors import NamingError
@@ -54,8 +55,6 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
     from mlkit.engines.base import Engine
-
-STAGING = ".staging"
 
 _PERCENT = re.compile("%[0-9A-Fa-f]{2}")
 
@@ -267,9 +266,9 @@ class LocalEngine:
             return TableInfo(
                 name=table,
                 version=delta.version(),
-                rows=row_count(delta, folder),
                 schema=schema_of(delta),
                 properties={**first_properties(delta), **log.changed_properties(folder, delta.version())},
+                count=functools.partial(self._count, table, delta),
             )
 
     def tables(self, schema: str, *, prefix: str = "") -> list[TableName]:
@@ -282,6 +281,10 @@ class LocalEngine:
                 child.name for child in children if log.is_table(child) and not child.name.startswith(".")
             ]
         return [TableName(schema, name) for name in sorted(found) if name.startswith(prefix)]
+
+    def _count(self, table: TableName, delta: DeltaTable) -> int:
+        with door(str(table)):
+            return row_count(delta, self._folder(table))
 
     def _folder(self, table: TableName) -> Path:
         return self._root / table.schema / table.name

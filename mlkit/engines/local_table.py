@@ -237,11 +237,9 @@ def files_of(delta: DeltaTable, folder: Path) -> list[Path]:
 @alone
 def row_count(delta: DeltaTable, folder: Path) -> int:
     """How many rows a version has."""
-    counts = pa.table(delta.get_add_actions())["num_records"].to_pylist()
-    files = files_of(delta, folder)
-    return sum(
-        count_rows(file) if count is None else count for file, count in zip(files, counts, strict=True)
-    )
+    actions = pa.table(delta.get_add_actions())
+    known = zip(actions["path"].to_pylist(), actions["num_records"].to_pylist(), strict=True)
+    return sum(count_rows(folder / path) if count is None else count for path, count in known)
 
 
 def first_properties(delta: DeltaTable) -> dict[str, str]:

@@ -9,12 +9,11 @@ import shutil
 import tempfile
 from typing import TYPE_CHECKING
 
-from mlkit.engines import faults, log, names
+from mlkit.engines import log, names
 from mlkit.engines.base import SCHEMAS, Leftover
-from mlkit.errors import MlkitError
+from mlkit.engines.local_table import door
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from mlkit.engines.base import TableName, Upkeep
@@ -32,7 +31,7 @@ class LocalUpkeep:
     def now(self) -> dt.datetime:
         """The time that a new file gets: on a mounted disk it is that of the machine which has the disk."""
         place = next(folder for folder in (self._root, *self._root.parents) if folder.is_dir())
-        with _door(str(self._root)), tempfile.TemporaryFile(dir=place) as file:
+        with door(str(self._root)), tempfile.TemporaryFile(dir=place) as file:
             file.write(b".")
             file.flush()
             return _instant(os.fstat(file.fileno()).st_mtime)
@@ -40,7 +39,7 @@ class LocalUpkeep:
     def made_at(self, table: TableName) -> dt.datetime | None:
         """The time of the newest thing in its folder."""
         folder = self._root / table.schema / table.name
-        with _door(str(table)):
+        with door(str(table)):
             if not log.is_table(folder):
                 raise names.no_such_table(table, [])
             return _instant(max(path.stat().st_mtime for path in (folder, folder / log.FOLDER)))
@@ -50,7 +49,7 @@ class LocalUpkeep:
         found = []
         for schema in SCHEMAS:
             staging = self._root / schema / STAGING
-            with _door(schema):
+            with door(schema):
                 children = sorted(staging.iterdir()) if staging.is_dir() else []
             for child in children:
                 with contextlib.suppress(FileNotFoundError):  # its writer has just finished
@@ -63,18 +62,8 @@ class LocalUpkeep:
     def remove(self, leftover: Leftover) -> None:
         """Remove the folder."""
         folder = self._root / leftover.schema / STAGING / leftover.name
-        with _door(str(leftover)), contextlib.suppress(FileNotFoundError):
+        with door(str(leftover)), contextlib.suppress(FileNotFoundError):
             shutil.rmtree(folder)
-
-
-@contextlib.contextmanager
-def _door(what: str) -> Iterator[None]:
-    try:
-        yield
-    except MlkitError:  # a StoreError is an OSError too
-        raise
-    except OSError as exc:
-        raise faults.translated(exc, what) from exc
 
 
 def _instant(seconds: float) -> dt.datetime:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from mlkit.model.predictions import Class, Predictions
 
-__all__ = ["KNOWN", "TASKS", "Metric", "Task", "better", "get_metric", "infer_task", "score"]
+__all__ = ["KNOWN", "TASKS", "Metric", "Task", "arrange", "better", "get_metric", "infer_task", "score"]
 
 Needs = Literal["prediction", "probability"]
 Array = np.ndarray[Any, Any]
@@ -208,6 +208,30 @@ def score(metric: Metric, labels: Array, predictions: Predictions) -> float:
         StudyError: There are not as many predictions as labels (RUN040), or one's own metric raised
             (RUN010).
     """
+    arranged = arrange(metric, labels, predictions)
+    if arranged is None:
+        return float("nan")
+    boundary = user_code(metric.name) if _is_own(metric.name) else contextlib.nullcontext()
+    with np.errstate(all="ignore"), boundary:
+        return _number(metric, metric.function(*arranged))
+
+
+def arrange(metric: Metric, labels: Array, predictions: Predictions) -> tuple[Array, Array] | None:
+    """Labels and answers as the function of the metric takes them.
+
+    Args:
+        metric: From `get_metric`.
+        labels: True value or class of each row, shape (n,).
+        predictions: What the model says about these rows, in the same order.
+
+    Returns:
+        Both; None when there are no rows, or a label or a prediction is missing or not finite.
+
+    Raises:
+        ConfigError: The metric needs probabilities and there are none, or wants numbers and the labels
+            are text (CFG014).
+        StudyError: There are not as many predictions as labels (RUN040).
+    """
     answers = _answers(metric, predictions)
     if len(labels) != len(answers):
         raise StudyError(
@@ -217,11 +241,8 @@ def score(metric: Metric, labels: Array, predictions: Predictions) -> float:
             fix="score the rows that were predicted, in their order",
         )
     if not len(labels) or _incomplete(labels) or _incomplete(answers):
-        return float("nan")
-    arranged = _arranged(metric, labels, answers, predictions.classes)
-    boundary = user_code(metric.name) if _is_own(metric.name) else contextlib.nullcontext()
-    with np.errstate(all="ignore"), boundary:
-        return _number(metric, metric.function(*arranged))
+        return None
+    return _arranged(metric, labels, answers, predictions.classes)
 
 
 def _is_own(name: str) -> bool:

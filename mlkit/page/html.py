@@ -23,6 +23,7 @@ _SIGNS: dict[Status, str] = {"act": "✕", "look": "!", "fine": "✓", "quiet": 
 _NOTHING = "\N{EN DASH}"
 _TAG = re.compile(r"<[^>]*>")
 _NUMERIC = re.compile(r"[-+]?[0-9][0-9,]*(\.[0-9]+)?%?")
+_MOST_LINES = 60  # of code; more stand in two columns on paper
 _LONG = 40  # letters of a cell that may take more than one line
 _HUGE, _TINY = 1e12, 1e-4  # numbers beyond are shown as powers of ten
 
@@ -146,7 +147,8 @@ def listed(items: Iterable[object]) -> Html:
 
 def code(text: str) -> Html:
     """A command or some lines of code, with a button that copies it (where there is a script)."""
-    return tag("pre", tag("code", text), class_="code", tabindex="0")
+    kind = "code lengthy" if text.count("\n") > _MOST_LINES else "code"
+    return tag("pre", tag("code", text), class_=kind, tabindex="0")
 
 
 def details(summary: object, *body: object, is_open: bool = False) -> Html:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from mlkit.production.records import Record, Records
 
@@ -19,6 +19,44 @@ KIND = "certificates"
 _FEW = 6  # packages that a line names
 
 Outcome = Literal["identical", "close", "different"]
+
+
+class Reproduction(TypedDict):
+    """What a certificate records.
+
+    Attributes:
+        version: The version that was made again.
+        model_id: Its model, by MLflow's id.
+        run_id: The production run that had made it.
+        run_key: What it was made of: config, code, data and environment.
+        manifest_digest: sha256 of the manifest of its files.
+        config_digest: sha256 of its config.
+        code: The `digest` of its code, and the `commit` that came from.
+        train: Rows it was trained on: `table`, `fingerprint` and `rows`.
+        test: Rows it was judged on, likewise.
+        environment: Packages as `recorded` and as they are `here`; `python`, `machine` and `mlkit` here.
+        model_file: The estimator's: `name`, sha256 as `recorded` and as `found`, whether they are `equal`.
+        tolerance: Largest difference of a number that counts as close.
+        outcome: ``identical`` (bit by bit), ``close`` (within the tolerance) or ``different``.
+        differences: Number of `rows` that differ, the `largest` difference of a number, and both by column.
+        predictions: The recorded table of predictions, and the fingerprint `found` now.
+    """
+
+    version: int
+    model_id: str
+    run_id: str
+    run_key: str
+    manifest_digest: str
+    config_digest: str
+    code: dict[str, str | None]
+    train: dict[str, Any]
+    test: dict[str, Any]
+    environment: dict[str, Any]
+    model_file: dict[str, Any]
+    tolerance: float
+    outcome: Outcome
+    differences: dict[str, Any]
+    predictions: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +76,11 @@ class Certificate:
     at: dt.datetime
     actor: str
     record: Mapping[str, Any]
+
+    @property
+    def facts(self) -> Reproduction:
+        """The record by its parts."""
+        return cast("Reproduction", self.record)
 
     @property
     def version(self) -> int:
@@ -69,7 +112,7 @@ class Certificate:
             "project": self.project,
             "at": self.at.isoformat(),
             "actor": self.actor,
-            **self.record,
+            **self.facts,
         }
 
     def to_json(self) -> str:

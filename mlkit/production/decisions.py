@@ -111,18 +111,22 @@ class Decisions:
         ]
         return refused[-1] if refused else None
 
-    def behind(self, entry: Entry, entries: Sequence[Entry]) -> Decision:
+    def behind(
+        self, entry: Entry, entries: Sequence[Entry], *, known: Sequence[Decision] | None = None
+    ) -> Decision:
         """The decision that let the model of an entry serve.
 
         Args:
             entry: Any entry of the ledger.
             entries: All of them; the first of this model tells which run was judged.
+            known: All decisions, where they were read already.
 
         Raises:
             IntegrityError: It is gone.
         """
         first = next(each for each in entries if each.model_id == entry.model_id)
-        for decision in self.find(first.run_key):
+        found = self.all() if known is None else known
+        for decision in (each for each in found if each.run_key == first.run_key):
             if (decision.outcome, decision.record["candidate"]["model_id"]) == ("promote", entry.model_id):
                 return decision
         message = f"the decision that promoted v{entry.to_version} is gone"

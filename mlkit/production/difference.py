@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from mlkit.errors import MlkitError
 from mlkit.production.code_difference import changed_files
 from mlkit.production.evidence import evidence_of
 from mlkit.production.recipe import code_files
 from mlkit.production.row_difference import Tables, column_shifts, columns_of, moved
+from mlkit.production.rules import config_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,10 +33,29 @@ _PARTS = ("train", "test")
 
 
 class Change(NamedTuple):
-    """One value in both versions; None where it is not there."""
+    """One value in both versions.
+
+    Attributes:
+        before: In the first; None where it is not there.
+        after: In the second; None where it is not there.
+    """
 
     before: Any
     after: Any
+
+
+class Scores(TypedDict):
+    """What two versions were judged to be worth.
+
+    Attributes:
+        own: `metric` and `score` of each, `before` and `after`, on its own test rows.
+        same: Both scores with `metric` and `rows`, where they met at the gate; None if they never did.
+        same_test: Whether their test rows are the same.
+    """
+
+    own: dict[str, dict[str, Any]]
+    same: dict[str, Any] | None
+    same_test: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +74,7 @@ class Difference:
         environment: Packages (and Python) of other versions.
         code: Digests of the user's code that differ: of all of it, of the `model`'s; and the `commit`.
         files: Files that travelled with the models and differ, by path.
-        scores: Of each on its `own` test rows, and on the `same` rows where they met at the gate.
+        scores: Of each on its own test rows, and on the same rows where they met at the gate.
         notes: What could not be compared, and why.
     """
 
@@ -69,7 +89,7 @@ class Difference:
     environment: dict[str, Change]
     code: dict[str, Change]
     files: dict[str, FileChange]
-    scores: dict[str, Any]
+    scores: Scores
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -138,7 +158,7 @@ def diff(stores: Stores, before: int, after: int) -> Difference:
         project=stores.project,
         before=before,
         after=after,
-        config=_changes(*(_flat(_config(record)) for record in (old, new))),
+        config=_changes(*(_flat(config_of(record)) for record in (old, new))),
         rows={part: tables.rows(old[part], new[part]) for part in _PARTS},
         exchanged=_exchanged(tables, old, new),
         columns={
@@ -152,12 +172,6 @@ def diff(stores: Stores, before: int, after: int) -> Difference:
         scores=_scores_of(old, new),
         notes=tuple(notes),
     )
-
-
-def _config(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A config as it was judged: what it says, without what it leaves at its default."""
-    whole: dict[str, Any] = {**record["ingredients"]["config"], **record["rules"]["config"]}
-    return whole
 
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:  # noqa: ANN401 - any JSON value
@@ -225,7 +239,7 @@ def _noted(notes: list[str], what: str) -> Iterator[None]:
         notes.append(f"{what} cannot be compared: {exc.path}: {exc.message} [{exc.code}]")
 
 
-def _scores_of(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+def _scores_of(old: Mapping[str, Any], new: Mapping[str, Any]) -> Scores:
     own = {
         who: {"metric": record["metric"], "score": record["scores"]["candidate"]}
         for who, record in (("before", old), ("after", new))

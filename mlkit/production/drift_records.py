@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from mlkit.engines.base import MONITORING, TableName
 from mlkit.errors import RaceLostError, StoreError
+from mlkit.production.ledger import reading
 from mlkit.production.windows import Span, duration_text
 
 if TYPE_CHECKING:
@@ -148,13 +149,8 @@ class DriftRecords:
             return [], 0
         names = ["window", "column_name", "check_id", "seq", "at", "model_id", "version", "verdict", "record"]
         rows = self._engine.read(self.table, version=info.version, columns=names).read_all().to_pylist()
-        columns: dict[str, dict[str, dict[str, Any]]] = {}
-        for row in rows:
-            if row["column_name"] != WHOLE:
-                columns.setdefault(row["check_id"], {})[row["column_name"]] = json.loads(row["record"])
-        found = [
-            _window(row, columns.get(row["check_id"], {})) for row in rows if row["column_name"] == WHOLE
-        ]
+        with reading(self.table):
+            found = _windows(rows)
         return sorted(found, key=lambda window: window.seq), info.version
 
 
@@ -241,6 +237,15 @@ def _points(shares: Sequence[float]) -> float:
 
 def _text(values: Mapping[str, Any]) -> str:
     return json.dumps(values, sort_keys=True, default=str)
+
+
+def _windows(rows: Sequence[Mapping[str, Any]]) -> list[Window]:
+    """The checks that these rows are of."""
+    columns: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        if row["column_name"] != WHOLE:
+            columns.setdefault(row["check_id"], {})[row["column_name"]] = json.loads(row["record"])
+    return [_window(row, columns.get(row["check_id"], {})) for row in rows if row["column_name"] == WHOLE]
 
 
 def _window(row: Mapping[str, Any], columns: dict[str, dict[str, Any]]) -> Window:

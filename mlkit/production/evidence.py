@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from mlkit.errors import MlkitError, UsageError
 from mlkit.production.attempt import EVIDENCE as ATTEMPT
@@ -61,7 +61,8 @@ class History:
             return f"History of {self.project}: nothing was promoted yet\n  next    project.deploy(config)"
         lines = "\n".join(f"  {entry!r}" for entry in self.entries)
         serves = f"v{self.entries[-1].to_version} serves"
-        return f"History of {self.project}: {len(self.entries)} entries, {serves}\n{lines}"
+        amount = "1 entry" if len(self.entries) == 1 else f"{len(self.entries)} entries"
+        return f"History of {self.project}: {amount}, {serves}\n{lines}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +78,20 @@ class Files:
     config: str = ""
     code: Mapping[str, str] = dataclasses.field(default_factory=dict)
     damage: str = ""
+
+
+class Making(TypedDict):
+    """When and by whom a version was made.
+
+    Attributes:
+        at: When it was judged; None if there is no record of that.
+        by: Who promoted it first; None if nobody has.
+        attempt: What the job said that did so; None if no job did.
+    """
+
+    at: str | None
+    by: str | None
+    attempt: dict[str, str] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +125,8 @@ class Explanation:
         return dict(record.get("ingredients", {}).get("environment", {}))
 
     @property
-    def made(self) -> dict[str, Any]:
-        """`at`, `by` and, if a job did it, `attempt`: when it was judged, and by whom first promoted."""
+    def made(self) -> Making:
+        """When it was judged, and by whom first promoted."""
         first = self.promotions[0] if self.promotions else None
         return {
             "at": self.decision.at.isoformat(timespec="seconds") if self.decision else None,
@@ -156,7 +171,8 @@ class Explanation:
         origin, made = record["origin"], self.made
         commit = f"commit {origin.get('commit') or 'none'}{' and changes' if origin.get('dirty') else ''}"
         by = f" by {made['by']}" if made["by"] else ""
-        job = f" in {made['attempt']['attempt']}" if (made["attempt"] or {}).get("attempt") else ""
+        attempt = (made["attempt"] or {}).get("attempt")
+        job = f" in {attempt}" if attempt else ""
         return [
             *(f"  {part:<9} {_table(record.get(part))}" for part in ("train", "test", "predictions")),
             f"  source    {record['source']} version {record['source_version']}",
@@ -200,16 +216,16 @@ def explain_version(
     Args:
         stores: Of which project.
         number: The version, or
-        at: a time with its time zone, for the version that served then.
+        at: a time with its time zone, for the version that served then; without both, the one that serves.
 
     Raises:
-        UsageError: There is no such version (CLI005), nothing served at that time (CLI078), the time is
-            none (CLI072), or not exactly one of both is given (CLI076).
+        UsageError: There is no such version (CLI005), nothing serves (CLI006), nothing served at that time
+            (CLI078), the time is none (CLI072), or both are given (CLI076).
     """
-    if (number is None) == (at is None):
+    if number is not None and at is not None:
         message = "expected a version or a time, and not both"
         raise UsageError("CLI076", message, path="version", fix="mlkit explain NAME 3, or --at TIME")
-    version = find_version(stores, number) if number is not None else _version_at(stores, at or "")
+    version = _version_at(stores, at) if at is not None else stores.registry.existing(asked(stores, number))
     entries = stores.ledger.entries()
     return Explanation(
         project=stores.project,
@@ -229,7 +245,7 @@ def evidence_of(stores: Stores, number: int) -> tuple[ModelVersion, Decision]:
     Raises:
         UsageError: There is no such version (CLI005), or no record of how it was made (CLI075).
     """
-    version = find_version(stores, number)
+    version = stores.registry.existing(number)
     decision = _decision(stores, version)
     if decision is None:
         message = f"no deployment of mlkit has made v{number}, so nothing is recorded about it"
@@ -237,17 +253,18 @@ def evidence_of(stores: Stores, number: int) -> tuple[ModelVersion, Decision]:
     return version, decision
 
 
-def find_version(stores: Stores, number: int) -> ModelVersion:
-    """A version by number.
+def asked(stores: Stores, number: int | None) -> int:
+    """A version's number, or without one that of the version that serves.
 
     Raises:
-        UsageError: There is none (CLI005).
+        UsageError: Nothing serves (CLI006).
     """
-    version = stores.registry.version(number)
-    if version is None:
-        known = ", ".join(f"v{found.version}" for found in stores.registry.versions()) or "none yet"
-        raise UsageError("CLI005", f"no version {number}", path="version", fix=f"known: {known}")
-    return version
+    if number is not None:
+        return number
+    head = stores.ledger.head()
+    if head is None:
+        raise UsageError("CLI006", "nothing serves yet", path="version", fix="mlkit deploy first")
+    return head.to_version
 
 
 def _version_at(stores: Stores, at: dt.datetime | str) -> ModelVersion:
@@ -285,7 +302,9 @@ def _files(stores: Stores, version: ModelVersion) -> Files:
 
 
 def _scores(scores: dict[str, Any]) -> str:
-    judged = f"candidate {scores.get('candidate')}, champion {scores.get('champion')}"
+    champion = scores.get("champion")
+    against = "no champion" if champion is None else f"champion {champion}"
+    judged = f"candidate {scores.get('candidate')}, {against}"
     return f"{judged} on {scores.get('rows', 0):,} rows, {scores.get('excluded', 0):,} excluded"
 
 

@@ -15,6 +15,7 @@ from mlkit.engines.base import TRAINING
 from mlkit.errors import MlkitError, StoreError
 from mlkit.model.evaluation import score
 from mlkit.model.gate import Scores, Verdict, judge
+from mlkit.model.interval import intervals_between
 from mlkit.model.predictions import predict
 from mlkit.model.spark_training import Answers, predict_frame
 from mlkit.production.champion import champion_predictions, unseen_rows
@@ -38,10 +39,18 @@ ROW_COLUMNS = ("row_lane0", "row_lane1")
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What the gate judges by, and the evidence for it."""
+    """What the gate judges by, and the evidence for it.
+
+    Attributes:
+        scores: Of candidate and champion, on the same rows.
+        predictions: What the candidate said of the test rows.
+        intervals: How far both scores and their difference may be off, or the reason why nobody knows; None
+            where nothing was compared.
+    """
 
     scores: Scores
     predictions: StoredTable
+    intervals: Mapping[str, Any] | None = None
 
 
 def evaluate(build: Build, candidate: Candidate, stores: Stores, head: Entry | None) -> Evaluation:
@@ -55,7 +64,8 @@ def evaluate(build: Build, candidate: Candidate, stores: Stores, head: Entry | N
     if head is None:
         value = score(build.config.metric_spec, answers.labels, answers.predictions)
         return Evaluation(Scores(candidate=value, rows=len(answers.labels), has_champion=False), stored)
-    return Evaluation(_compared(head, build, stores, answers), stored)
+    scores, intervals = _compared(head, build, stores, answers)
+    return Evaluation(scores, stored, intervals)
 
 
 def _answers(build: Build, candidate: Candidate, stores: Stores) -> Answers:
@@ -114,6 +124,7 @@ def decide(
         "direction": direction,
         "gate": config.gate.model_dump(),
         "scores": dataclasses.asdict(evaluation.scores),
+        **({"intervals": dict(evaluation.intervals)} if evaluation.intervals else {}),
         "verdict": verdict.to_dict(),
         "candidate": {"model_id": candidate.model_id, "manifest_digest": candidate.manifest_digest},
         "champion": head.to_dict() if head else None,
@@ -161,35 +172,41 @@ def prediction_rows(answers: Answers, *, key: Sequence[str], target: str, model_
     return pa.table(columns)
 
 
-def _compared(head: Entry, build: Build, stores: Stores, answers: Answers) -> Scores:
-    """Both scores on the test rows that the champion has not seen; if it has none, that is said."""
+def _compared(
+    head: Entry, build: Build, stores: Stores, answers: Answers
+) -> tuple[Scores, dict[str, Any] | None]:
+    """Both scores on the test rows that the champion has not seen, and how sure they are.
+
+    If it has seen them all, or cannot be asked, that is said.
+    """
     metric, labels, predictions = build.config.metric_spec, answers.labels, answers.predictions
     try:
         unseen = unseen_rows(head, build, stores, answers.lanes)
         if not unseen.any():
-            return Scores(
-                candidate=score(metric, labels, predictions),
-                rows=0,
-                excluded=len(labels),
-                has_champion=True,
-                champion_error="it was trained on every test row; go back to its split, or take new rows",
+            own = score(metric, labels, predictions)
+            seen = "it was trained on every test row; go back to its split, or take new rows"
+            scores = Scores(
+                candidate=own, rows=0, excluded=len(labels), has_champion=True, champion_error=seen
             )
+            return scores, None
         champion = champion_predictions(head, build, stores, rows=unseen)
         champion_score = score(metric, labels[unseen], champion)
     except StoreError:  # it may be back in a minute: nothing is decided
         raise
     except MlkitError as exc:
         own = score(metric, labels, predictions)
-        return Scores(candidate=own, rows=len(labels), has_champion=True, champion_error=_sentence(exc))
-    return Scores(
-        candidate=score(metric, labels[unseen], predictions.only(unseen)),
+        failed = _sentence(exc)
+        return Scores(candidate=own, rows=len(labels), has_champion=True, champion_error=failed), None
+    labels, predictions = labels[unseen], predictions.only(unseen)
+    scores = Scores(
+        candidate=score(metric, labels, predictions),
         champion=champion_score,
-        rows=int(unseen.sum()),
+        rows=len(labels),
         excluded=int((~unseen).sum()),
         has_champion=True,
     )
+    return scores, intervals_between(metric, labels, predictions, champion)
 
 
 def _sentence(error: MlkitError) -> str:
-    place = f"{error.path}: " if error.path else ""
-    return f"{place}{error.message}{f'; {error.fix}' if error.fix else ''} [{error.code}]"
+    return f"{error.sentence}{f'; {error.fix}' if error.fix else ''} [{error.code}]"

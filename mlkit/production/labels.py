@@ -13,6 +13,7 @@ import pyarrow.parquet
 
 from mlkit.digest.stream import open_stream
 from mlkit.errors import DataError, UsageError
+from mlkit.nearest import likely
 from mlkit.workspace import table_name
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ def read_labels(
         )
     rows = _table(engine, labels)
     if missing := [name for name in (*wanted, label) if name not in rows.column_names]:
-        fix = "name the label's column with --label, and requests with --request-id"
+        near = likely(missing[0], rows.column_names)
+        meant = f"did you mean {near!r}? " if near else ""
+        fix = f"{meant}name the label's column with --label, and requests with --request-id"
         raise DataError("DAT045", "the labels have no column of this name", path=missing[0], fix=fix)
     rows = rows.select(list(dict.fromkeys([*wanted, label])))
     rows = rows.filter(pc.invert(pc.is_null(rows.column(label), nan_is_null=True)))

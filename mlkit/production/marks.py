@@ -82,7 +82,12 @@ class Mark:
 
 @dataclasses.dataclass(frozen=True)
 class MarkList:
-    """The versions of a project that are marked bad now."""
+    """The versions of a project that are marked bad now.
+
+    Attributes:
+        project: The project.
+        marks: The mark on each of them, oldest first.
+    """
 
     project: str
     marks: tuple[Mark, ...]
@@ -162,10 +167,7 @@ def _model_of(stores: Stores, number: int) -> tuple[str, str]:
     """Id and key of the model of a version: by the ledger, which never forgets, else by the registry."""
     if served := [entry for entry in stores.ledger.entries() if entry.to_version == number]:
         return served[-1].model_id, served[-1].model_key
-    version = stores.registry.version(number)
-    if version is None:
-        known = ", ".join(f"v{found.version}" for found in stores.registry.versions()) or "none yet"
-        raise UsageError("CLI005", f"no version {number}", path="version", fix=f"known: {known}")
+    version = stores.registry.existing(number)
     if not version.tags.get(MODEL_KEY):
         message = f"v{number} was not made by a deployment, so nothing could promote it"
         raise UsageError("CLI075", message, path="version", fix="delete it in MLflow")

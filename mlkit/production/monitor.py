@@ -29,12 +29,13 @@ if TYPE_CHECKING:
 
     from mlkit.production.ledger import Entry
     from mlkit.production.stores import Stores
+    from mlkit.production.window_check import References
     from mlkit.targets import Alert
 
 _HISTORY = 60
 
 
-def monitor(
+def monitor(  # noqa: PLR0913 - each is a question that some check has to answer
     stores: Stores,
     *,
     since: dt.datetime | None = None,
@@ -44,6 +45,7 @@ def monitor(
     alert: Alert | None = None,
     auto_retrain: bool = False,
     self_check: int = 0,
+    references: References | None = None,
 ) -> MonitorReport:
     """Check one window of the prediction log, and record what was found.
 
@@ -56,6 +58,7 @@ def monitor(
         alert: Who is told of an alarm; by default whoever the target names.
         auto_retrain: Ask for a retrain on drift also where the policy of the config is another.
         self_check: So many windows without drift are drawn from the reference, to see how many alarm.
+        references: What earlier checks of the same command have read of each model; is added to.
 
     Returns:
         The report; with verdict ERROR and the cause if something of mlkit's stopped the check.
@@ -70,7 +73,9 @@ def monitor(
     failed = _Failed(stores, span, moment, told)
     report = MonitorReport(stores.project, span, "ERROR", ())
     with failed:
-        check = WindowCheck(stores, entries, span, moment, self_check)
+        check = WindowCheck(
+            stores, entries, span, moment, self_check, {} if references is None else references
+        )
         report = check.run()
         report = dataclasses.replace(report, should_retrain=check.asks_for_retrain(report, auto=auto_retrain))
         report = dataclasses.replace(report, recorded=_record(stores, report, moment))
@@ -105,6 +110,7 @@ def monitor_windows(
     entries = _entries(stores, options.get("version"))
     width = every or width_of(entries[-1])
     found = spans(width, now=moment, since=since, until=until)
+    options["references"] = {}
     return MonitorRun(
         tuple(monitor(stores, since=each.since, until=each.until, now=now, **options) for each in found)
     )

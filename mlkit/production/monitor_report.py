@@ -7,7 +7,7 @@ import hashlib
 import html
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from mlkit import document
 from mlkit.errors import EXIT_BUG, EXIT_DONE, EXIT_SERVING
@@ -132,6 +132,22 @@ class Ignored:
             yield f"{number:,} rows of another model, {model_id} (not mixed in)"
 
 
+class SelfCheck(TypedDict):
+    """How many windows without drift would have alarmed.
+
+    Attributes:
+        windows: Number of windows that were drawn from the reference.
+        alarms: Those of them that would have alarmed.
+        rows: Rows of each.
+        alpha: Share of alarms that is allowed.
+    """
+
+    windows: int
+    alarms: int
+    rows: int
+    alpha: float
+
+
 @dataclasses.dataclass(frozen=True)
 class MonitorReport:
     """What was found of one window.
@@ -150,7 +166,7 @@ class MonitorReport:
         coverage: What the service says of the log; None if no service ever said anything.
         power: The smallest shift of the predictions that this window could have shown.
         assumption: Under what the stated rate of false alarms holds.
-        self_check: Share of windows without drift that would have alarmed; None if it was not asked.
+        self_check: Windows without drift, and how many would have alarmed; None if it was not asked.
         should_retrain: Whether the policy of the config asks for a retrain by now.
         check_id: What this finding is told apart by.
         recorded: False if the same finding stood in the table already.
@@ -174,7 +190,7 @@ class MonitorReport:
     coverage: Coverage | None = None
     power: str = ""
     assumption: str = ""
-    self_check: dict[str, Any] | None = None
+    self_check: SelfCheck | None = None
     should_retrain: bool = False
     check_id: str = ""
     recorded: bool = False

@@ -5,9 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlkit.errors import UsageError
+from mlkit.production.attempt import JOB_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+_ALWAYS = ("config", "target")
+# Unity Catalog calls a deployment job with these two, spelled so.
+_MODEL = ("model_name", "model_version")
+WATCHING = ("monitor", "retrain")
+"""The verbs that look at what was answered."""
+OPTIONS = {
+    "deploy": (*_ALWAYS, "reason", "rehearse", "cv", *_MODEL, *JOB_OPTIONS),
+    "plan": _ALWAYS,
+    "cleanup": (*_ALWAYS, "apply", "keep-days", *JOB_OPTIONS),
+    "reproduce": (*_ALWAYS, "version", *JOB_OPTIONS),
+    "rollback": (*_ALWAYS, "to", "reason", "mark-bad", *_MODEL, *JOB_OPTIONS),
+    "score": (*_ALWAYS, "as-of", "data", "event-time", "to", *JOB_OPTIONS),
+    "monitor": (*_ALWAYS, "since", "until", "auto-retrain", *JOB_OPTIONS),
+    "retrain": (*_ALWAYS, "dry-run", "force", *JOB_OPTIONS),
+}
+"""What each verb takes."""
 
 
 def parse(arguments: Sequence[str], known: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, str]]:

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlkit.data.drift import PROBABILITY_PREFIX
 from mlkit.data.frame import to_target
 from mlkit.digest.spark_frame import is_spark
 from mlkit.engines.base import EVENT_TIME
@@ -31,7 +32,7 @@ from mlkit.production import ledger
 from mlkit.production.decisions import plain
 from mlkit.production.labels import Labels, read_labels
 from mlkit.production.monitor_report import EXIT_DRIFT
-from mlkit.production.prediction_log import PRODUCTION, PredictionLog
+from mlkit.production.prediction_log import IDENTITY, PRODUCTION, PredictionLog
 from mlkit.production.records import Records
 from mlkit.production.rules import rules_of, width_of
 from mlkit.production.scorer import PREDICTION, open_scorer
@@ -51,8 +52,6 @@ State = Literal["OK", "BELOW", "NO_LABELS"]
 KIND = "performance"
 WINDOWS = 12
 """So many of the last full windows are looked at unless others are named."""
-_IDENTITY = ("request_id", "row_id")
-_PROBABILITY = "probability_"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,13 +178,16 @@ def measure(
     entries = stores.ledger.entries()
     known = read_labels(stores.engine, labels, scorer, label=label or scorer.target, request_id=request_id)
     found = _windows(entries[-1], every=every, since=since, until=until, now=now or ledger.now())
-    answers = _Answers.read(stores, known, found, models={entry.model_id for entry in entries})
+    newest = {entry.model_id: entry for entry in entries}
+    answers = _Answers.read(stores, known, found, models=set(newest))
+    judged: dict[str, _Judged] = {}
     windows = []
     for place, model_id in answers.groups():
-        entry = next(entry for entry in reversed(entries) if entry.model_id == model_id)
-        windows.append(_measured(stores, entry, found[place], answers.of(place, model_id), known))
-    recorded = tuple(_recorded(stores, window) for window in windows)
+        if model_id not in judged:
+            judged[model_id] = _Judged.read(stores, newest[model_id], entries, champion=scorer)
+        windows.append(judged[model_id].measure(found[place], answers.of(place, model_id), known))
     metric = str(rules_of(entries[-1])["metric"])
+    recorded = tuple(_recorded(stores, windows))
     return PerformanceReport(stores.project, metric, recorded, len(known), len(known) - answers.matched)
 
 
@@ -208,12 +210,11 @@ class _Answers:
     def read(cls, stores: Stores, labels: Labels, found: Sequence[Span], *, models: set[str]) -> _Answers:
         """Read the log once, and keep what has a label."""
         log = PredictionLog(stores.engine, stores.project)
-        whole = log.window(since=found[0].since, until=found[-1].until)
-        if whole is None:
+        names = log.columns(since=found[0].since, until=found[-1].until)
+        if names is None:
             return cls({}, pa.table({}))
-        names = whole.columns if is_spark(whole) else whole.schema.names
-        outputs = [name for name in names if name == PREDICTION or name.startswith(_PROBABILITY)]
-        columns = [*_IDENTITY, EVENT_TIME, "model_id", "traffic", *outputs]
+        outputs = [name for name in names if name == PREDICTION or name.startswith(PROBABILITY_PREFIX)]
+        columns = [*IDENTITY, EVENT_TIME, "model_id", "traffic", *outputs]
         frame = log.window(since=found[0].since, until=found[-1].until, columns=columns)
         if frame is None:  # trimmed away meanwhile
             return cls({}, pa.table({}))
@@ -243,7 +244,7 @@ class _Answers:
             pc.equal(self.table.column("window"), place), pc.equal(self.table.column("model_id"), model_id)
         )
         mine = self.table.filter(same)
-        order = pc.sort_indices(mine, [(name, "ascending") for name in _IDENTITY])
+        order = pc.sort_indices(mine, [(name, "ascending") for name in IDENTITY])
         mine = mine.take(order)
         return _Group(self.rows[place, model_id], mine.filter(pa.array(_first_of_each(mine))))
 
@@ -278,34 +279,50 @@ def _first_of_each(table: pa.Table) -> np.ndarray[Any, np.dtype[np.bool_]]:
     if table.num_rows > 1:
         same = [
             pc.equal(table.column(name).slice(1), table.column(name).slice(0, table.num_rows - 1)).to_numpy()
-            for name in _IDENTITY
+            for name in IDENTITY
         ]
         first[1:] = ~np.logical_and.reduce(same)
     return first
 
 
-def _measured(stores: Stores, entry: Entry, span: Span, group: _Group, labels: Labels) -> Measured:
-    rules = rules_of(entry)
-    gate = Gate.from_values(rules["gate"], path="gate")
-    scorer = open_scorer(stores, entry)
-    metric = get_metric(rules["metric"], direction=gate.direction, task=scorer.task)
-    decision = stores.decisions.behind(entry, stores.ledger.entries()).record
-    test_score = decision["scores"]["candidate"] if decision["metric"] == metric.name else None
-    labelled = group.table.num_rows
-    value = _value(metric, scorer, group.table, labels) if labelled else None
-    state, reason = _judged(metric, gate, value, labelled, test_score)
-    return Measured(
-        span=span,
-        model_id=entry.model_id,
-        version=entry.to_version,
-        state=state,
-        rows=group.rows,
-        labelled=labelled,
-        value=value,
-        test_score=test_score,
-        threshold=gate.threshold,
-        reason=reason,
-    )
+@dataclasses.dataclass(frozen=True)
+class _Judged:
+    """A model, and what it was judged by."""
+
+    entry: Entry
+    scorer: Scorer
+    gate: Gate
+    metric: Metric
+    test_score: float | None
+
+    @classmethod
+    def read(cls, stores: Stores, entry: Entry, entries: Sequence[Entry], *, champion: Scorer) -> _Judged:
+        """The model of the newest entry that names it."""
+        rules = rules_of(entry)
+        gate = Gate.from_values(rules["gate"], path="gate")
+        scorer = champion if champion.seq == entry.seq else open_scorer(stores, entry)
+        metric = get_metric(rules["metric"], direction=gate.direction, task=scorer.task)
+        decision = stores.decisions.behind(entry, entries).record
+        test_score = decision["scores"]["candidate"] if decision["metric"] == metric.name else None
+        return cls(entry, scorer, gate, metric, test_score)
+
+    def measure(self, span: Span, group: _Group, labels: Labels) -> Measured:
+        """What the labels say of its answers in one window."""
+        labelled = group.table.num_rows
+        value = _value(self.metric, self.scorer, group.table, labels) if labelled else None
+        state, reason = _state(self.metric, self.gate, value, labelled, self.test_score)
+        return Measured(
+            span=span,
+            model_id=self.entry.model_id,
+            version=self.entry.to_version,
+            state=state,
+            rows=group.rows,
+            labelled=labelled,
+            value=value,
+            test_score=self.test_score,
+            threshold=self.gate.threshold,
+            reason=reason,
+        )
 
 
 def _value(metric: Metric, scorer: Scorer, table: pa.Table, labels: Labels) -> float | None:
@@ -337,7 +354,7 @@ def _classes(scorer: Scorer) -> tuple[Any, ...]:
     return tuple(label.item() if isinstance(label, np.generic) else label for label in found)
 
 
-def _judged(
+def _state(
     metric: Metric, gate: Gate, value: float | None, labelled: int, test_score: float | None
 ) -> tuple[State, str]:
     if not labelled:
@@ -369,15 +386,16 @@ def _windows(
     return spans(width, now=now, since=since, until=until)
 
 
-def _recorded(stores: Stores, window: Measured) -> Measured:
-    """Add the finding, unless the same stands there."""
-    said = window.to_dict()
-    del said["recorded"]
-    found = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
+def _recorded(stores: Stores, windows: Sequence[Measured]) -> Iterator[Measured]:
+    """Add each finding, unless the same stands there."""
     records = Records(stores.engine, stores.project, KIND)
     known = {record.record_id for record in records.all()}
-    records.add(said, record_id=found)
-    return dataclasses.replace(window, recorded=found not in known)
+    for window in windows:
+        said = window.to_dict()
+        del said["recorded"]
+        found = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
+        records.add(said, record_id=found)
+        yield dataclasses.replace(window, recorded=found not in known)
 
 
 def read_performance(stores: Stores) -> Iterator[dict[str, Any]]:

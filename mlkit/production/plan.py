@@ -106,7 +106,7 @@ class Plan:
     @property
     def headline(self) -> str:
         """Its first line: ``flight_delay -> prod    primary: a new model is needed``."""
-        to = f"{self.model} -> {self.target}" if self.target else self.model
+        to = destination(self.model, self.target)
         if self.kind == "nothing":
             return f"{to}    nothing: {self.reasons[0]}"
         if self.kind == "secondary":
@@ -117,10 +117,7 @@ class Plan:
     @property
     def summary(self) -> str:
         """One counted line, whose form stays as it is for scripts that read it."""
-        primary = self.kind == "primary"
-        tables, versions, aliases = self.outlook.tables, int(primary), int(primary)
-        counted = f"{_count(tables, 'table')} and {_count(versions, 'version')} to create, 0 to drop"
-        return f"Plan: {self.kind}; {counted}, {_count(aliases, 'alias', 'aliases')} may move."
+        return counted_line(self.kind, tables=self.outlook.tables, models=int(self.kind == "primary"))
 
     def text(self, *, everything: bool = False) -> str:
         """The plan for people.
@@ -228,6 +225,17 @@ def make_plan(build: Build, head: Entry | None, settled: Decision | None, *, tar
         pins=_pins(build, head),
         settled=settled,
     )
+
+
+def destination(model: str, target: str) -> str:
+    """``flight_delay -> prod``, with which a plan begins."""
+    return f"{model} -> {target}" if target else model
+
+
+def counted_line(kind: str, *, tables: int = 0, models: int = 0) -> str:
+    """The line with which a plan ends; a new model is one version and may move one alias."""
+    created = f"{_count(tables, 'table')} and {_count(models, 'version')} to create, 0 to drop"
+    return f"Plan: {kind}; {created}, {_count(models, 'alias', 'aliases')} may move."
 
 
 def _kind(

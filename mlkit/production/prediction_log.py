@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 
 from mlkit.data.cast import cast_column
+from mlkit.digest.spark_frame import is_spark, names_of
 from mlkit.engines.base import EVENT_TIME, MONITORING, TableName
 from mlkit.production.scorer import PREDICTION
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 PRODUCTION = "production"
 """The traffic that counts; any other word keeps rows out of monitoring."""
 INPUT = "input_"
+IDENTITY = ("request_id", "row_id")
+"""Columns that a repeated answer shares with the first one."""
 INSTANT = pa.timestamp("us", "UTC")
 STAMPS = pa.schema(
     [
@@ -81,6 +84,13 @@ class PredictionLog:
     ) -> Frame | None:
         """Rows with ``since <= event_time < until``, where they are; None if nothing was ever logged."""
         return self._engine.scan_log(self.name, since=since, until=until, columns=columns, coded=coded)
+
+    def columns(self, *, since: dt.datetime, until: dt.datetime) -> list[str] | None:
+        """Names of the columns of such rows; None if nothing was ever logged."""
+        rows = self.window(since=since, until=until)
+        if rows is None:
+            return None
+        return list(names_of(rows) if is_spark(rows) else rows.schema.names)
 
 
 def log_rows(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
-from mlkit.errors import IntegrityError, StoreError
+from mlkit.errors import IntegrityError, StoreError, UsageError
 from mlkit.failpoints import failpoint
 from mlkit.tracking.copies import download, fetch_once, local_path
 from mlkit.tracking.limits import check_version_tags
@@ -181,6 +181,18 @@ class Registry:
                 if exc.error_code in _GONE:
                     return None
                 raise
+
+    def existing(self, number: int) -> ModelVersion:
+        """One version by number.
+
+        Raises:
+            UsageError: There is none (CLI005).
+        """
+        version = self.version(number)
+        if version is None:
+            known = ", ".join(f"v{found.version}" for found in self.versions()) or "none yet"
+            raise UsageError("CLI005", f"no version {number}", path="version", fix=f"known: {known}")
+        return version
 
     def champion(self) -> ModelVersion | None:
         """The version that the alias points at; None if it points at none."""

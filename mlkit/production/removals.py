@@ -90,6 +90,11 @@ class Removals:
             if "targets" in each.record
         ]
 
+    @property
+    def names(self) -> set[str]:
+        """Everything that cleanups have removed, or may have."""
+        return {name for removal in self.all() for name in removal.names}
+
     def open(self) -> list[Removal]:
         """Those that were begun and not ended: they run, or were stopped."""
         return [removal for removal in self.all() if removal.is_open]

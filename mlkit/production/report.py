@@ -6,7 +6,7 @@ import dataclasses
 import html
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from mlkit.console import duration, say, working
 from mlkit.errors import EXIT_DONE, EXIT_REJECTED, GateRejectedError
@@ -19,11 +19,18 @@ if TYPE_CHECKING:
 Outcome = Literal["promoted", "kept_champion", "rejected", "unchanged"]
 
 STEPS = ("plan", "snapshot", "train", "evaluate", "gate", "register", "promote", "refresh")
+_REJECTED = "GAT001"
 
 
 @dataclasses.dataclass(frozen=True)
 class StoredTable:
-    """A table that a run published: its name, fingerprint and row count."""
+    """A table that a run published.
+
+    Attributes:
+        table: Its name.
+        fingerprint: ``d1:`` + 32 hex of its rows.
+        rows: Row count.
+    """
 
     table: str
     fingerprint: str
@@ -33,6 +40,18 @@ class StoredTable:
     def of(cls, published: Published) -> StoredTable:
         """The table that an engine published."""
         return cls(str(published.name), published.fingerprint, published.rows)
+
+
+class Judgement(TypedDict, total=False):
+    """What the gate said; nothing of a rollback.
+
+    Attributes:
+        passed: Whether the version may serve.
+        reasons: One sentence per rule.
+    """
+
+    passed: bool
+    reasons: list[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +86,7 @@ class RunReport:
     test: StoredTable | None = None
     predictions: StoredTable | None = None
     scores: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
-    verdict: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    verdict: Judgement = dataclasses.field(default_factory=Judgement)
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     previous: int | None = None
     run_id: str = ""
@@ -87,7 +106,7 @@ class RunReport:
         if self.outcome == "rejected":
             reasons = "; ".join(self.verdict.get("reasons", ()))
             fix = "find a better model, or better rows; nothing serves yet"
-            raise GateRejectedError("GAT001", f"rejected: {reasons}", path=self.model, fix=fix)
+            raise GateRejectedError(_REJECTED, f"rejected: {reasons}", path=self.model, fix=fix)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as ``--json`` prints them."""
@@ -96,7 +115,9 @@ class RunReport:
     def __repr__(self) -> str:
         """Outcome and version first, then the reasons, and what to look at or undo."""
         reasons = list(self.verdict.get("reasons", ()))
-        lines = [f"{self.outcome}  {self.model}{self._moved}  in {duration(sum(self.seconds.values()))}"]
+        code = f" [{_REJECTED}]" if self.outcome == "rejected" else ""
+        took = duration(sum(self.seconds.values()))
+        lines = [f"{self.outcome}{code}  {self.model}{self._moved}  in {took}"]
         lines += [f"  {reason}" for reason in reasons]
         lines += [f"  note: {note}" for note in self.notes]
         if self.outcome == "promoted" and self.previous not in (None, self.version):

@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlkit import document
-from mlkit.code import code_digest, installed_version
+from mlkit.code import DISTRIBUTION, code_digest, installed_version
 from mlkit.digest.fingerprint import fingerprint
 from mlkit.errors import IntegrityError, UsageError
 from mlkit.failpoints import failpoint
 from mlkit.production.certificate import Certificate, Outcome, differences, keep_certificate
-from mlkit.production.evidence import evidence_of
+from mlkit.production.evidence import asked, evidence_of
 from mlkit.production.judging import ROW_COLUMNS, prediction_rows
 from mlkit.production.outputs import verify_outputs
 from mlkit.production.recipe import Recipe, code_files, follow, read_recipe
@@ -64,7 +64,7 @@ def reproduce(
         StudyError: The estimator does not fit in this environment.
     """
     _check_tolerance(tolerance)
-    found, decision = evidence_of(stores, _number(stores, version))
+    found, decision = evidence_of(stores, asked(stores, version))
     record = decision.record
     verify_outputs(stores, found.model_id, manifest_digest=found.manifest_digest, evidence=record)
     recipe = read_recipe(stores.registry.folder(found.model_id), record)
@@ -130,15 +130,6 @@ def _check_tolerance(tolerance: float) -> None:
         raise UsageError("CLI077", message, path="tolerance", fix="--tolerance 1e-9")
 
 
-def _number(stores: Stores, version: int | None) -> int:
-    if version is not None:
-        return version
-    head = stores.ledger.head()
-    if head is None:
-        raise UsageError("CLI006", "nothing serves yet", path="version", fix="mlkit deploy first")
-    return head.to_version
-
-
 def _compared(
     stores: Stores, recorded: Mapping[str, Any], made: pa.Table, identity: Sequence[str], tolerance: float
 ) -> dict[str, Any]:
@@ -172,7 +163,7 @@ def _facts(version: ModelVersion, record: Mapping[str, Any], recipe: Recipe) -> 
             "here": {name: installed_version(name) for name in environment},
             "python": platform.python_version(),
             "machine": f"{platform.system()} {platform.machine()}",
-            "mlkit": installed_version("mlkit-sdk"),
+            "mlkit": installed_version(DISTRIBUTION),
         },
     }
 

@@ -20,6 +20,7 @@ from mlkit.production.decisions import plain
 from mlkit.production.drift_records import read_windows
 from mlkit.production.plan import make_plan
 from mlkit.production.records import Records
+from mlkit.production.rules import config_of
 from mlkit.production.runner import deploy
 
 if TYPE_CHECKING:
@@ -142,12 +143,13 @@ def retrain(
             "CLI065", "nothing serves yet, so nothing is retrained", path=stores.project, fix=fix
         )
     records = Records(stores.engine, stores.project, KIND)
-    open_one = unfinished(records.all())
+    known = records.all()
+    open_one = unfinished(known)
     if open_one is not None and not dry_run:
         return _finished(
             config, stores, _resumed(open_one, config, head), records, origin, attempt, refresher
         )
-    report = _decided(config, stores, head, records.all(), force=force, now=moment)
+    report = _decided(config, stores, head, known, force=force, now=moment)
     if dry_run:
         return dataclasses.replace(report, dry_run=True)
     said = {name: value for name, value in report.to_dict().items() if name not in _LATER}
@@ -221,7 +223,7 @@ def _in_time(rule: Retrain, last: dt.datetime | None, now: dt.datetime) -> str:
 
 def _of_config(config: FrozenConfig, head: Entry) -> str:
     """Whether the file is another than the champion was made of; then it is no retrain. Empty if not."""
-    served = {**head.evidence["ingredients"]["config"], **head.evidence["rules"]["config"]}
+    served = config_of(head.evidence)
     said = plain(config.meaning)
     changed = [name for name in sorted({*served, *said} - _STEERING) if served.get(name) != said.get(name)]
     if not changed:

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from mlkit.production.ledger import Entry
 
 
+def config_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole config of a decision or of a ledger entry's evidence; no field that holds its default."""
+    return {**record["ingredients"]["config"], **record["rules"]["config"]}
+
+
 def rules_of(entry: Entry) -> Mapping[str, Any]:
     """The config but for what decides the model; fields that hold their default are not there."""
     rules: Mapping[str, Any] = entry.evidence["rules"]["config"]

@@ -26,7 +26,7 @@ from mlkit.production.outputs import OutputsRemovedError, check_outputs_stay, ve
 from mlkit.production.plan import Plan, make_plan
 from mlkit.production.promotion import code_entry, move_champion, promotion_entry, register_candidate
 from mlkit.production.repeat import repeat_deployment
-from mlkit.production.report import Clock, Outcome, RunReport, StoredTable
+from mlkit.production.report import Clock, Judgement, Outcome, RunReport, StoredTable
 from mlkit.production.runs import production_run, settled_report
 from mlkit.production.saved_plan import check_pins
 from mlkit.production.serving.choice import choose_refresher
@@ -160,10 +160,10 @@ class _Deployment:
             self.made, self.stores, self._report(decision, version=head.to_version), decision
         )
         objections = self._objections(decision)
-        verdict = {
-            "passed": not objections,
-            "reasons": [*reasons, f"the model stays v{head.to_version}", *objections],
-        }
+        verdict = Judgement(
+            passed=not objections,
+            reasons=[*reasons, f"the model stays v{head.to_version}", *objections],
+        )
         return dataclasses.replace(report, outcome="unchanged", verdict=verdict)
 
     def unchanged(self, decision: Decision) -> RunReport:
@@ -223,6 +223,7 @@ class _Deployment:
             said.append(f"candidate {_number(scores.candidate)}")
             if self.head is not None:
                 said.append(f"champion v{self.head.to_version} {_number(scores.champion)}")
+            if scores.excluded:
                 said.append(f"{scores.excluded:,} rows left out, which it has learnt from")
             said.append(f"{scores.rows:,} rows")
             failpoint("evaluate.published")
@@ -296,7 +297,7 @@ class _Deployment:
             test=StoredTable(**record["test"]),
             predictions=StoredTable(**record["predictions"]),
             scores={who: record["scores"][who] for who in ("candidate", "champion")},
-            verdict={name: record["verdict"][name] for name in ("passed", "reasons")},
+            verdict=Judgement(passed=record["verdict"]["passed"], reasons=record["verdict"]["reasons"]),
             seconds=dict(self.clock.seconds),
             previous=self.head.to_version if self.head else None,
             notes=self._notes(record),
@@ -304,9 +305,8 @@ class _Deployment:
 
     def _notes(self, record: Mapping[str, Any]) -> tuple[str, ...]:
         looks = record["origin"].get("test_looks", 0)
-        seen = (
-            [f"the sealed test rows had been looked at {looks} times when this was frozen"] if looks else []
-        )
+        often = "once" if looks == 1 else f"{looks} times"
+        seen = [f"the sealed test rows had been looked at {often} when this was frozen"] if looks else []
         return (*self.made.config.environment.drift(), *seen)
 
     def _not_serving(self, entry: Entry) -> list[str]:
@@ -319,8 +319,8 @@ class _Deployment:
         return [f"v{entry.to_version} is this run, but v{serves} serves; {way_back}"]
 
 
-def _passed(*reasons: str) -> dict[str, Any]:
-    return {"passed": True, "reasons": list(reasons)}
+def _passed(*reasons: str) -> Judgement:
+    return Judgement(passed=True, reasons=list(reasons))
 
 
 def _number(value: float | None) -> str:

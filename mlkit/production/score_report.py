@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -83,7 +84,7 @@ class ScoreReport:
         return "\n".join([*lines, f"  next    mlkit monitor {self.model}"])
 
     def _repr_html_(self) -> str:
-        return f"<pre>{self!r}</pre>"
+        return f"<pre>{html.escape(repr(self))}</pre>"
 
 
 class Summary:

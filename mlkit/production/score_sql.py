@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +20,7 @@ from mlkit.model.spark_training import PREDICTION, PROBABILITY, lanes_sql
 from mlkit.production.prediction_log import INPUT, PRODUCTION, input_type
 from mlkit.production.prediction_log import STAMPS as LOGGED
 from mlkit.production.score_output import STAMPS
+from mlkit.production.windows import micros
 
 if TYPE_CHECKING:
     from mlkit.engines.base import Frame
@@ -88,8 +88,7 @@ def _cast(scorer: Scorer, frame: Frame, stamp: Stamp) -> Frame:
 def _event(stamp: Stamp) -> str:
     if isinstance(stamp.event_time, str):
         return f"CAST({quoted(stamp.event_time)} AS TIMESTAMP) AS {_EVENT}"
-    micros = (stamp.event_time - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
-    return f"timestamp_micros({micros}L) AS {_EVENT}"
+    return f"timestamp_micros({micros(stamp.event_time)}L) AS {_EVENT}"
 
 
 def _stamps(scorer: Scorer, stamp: Stamp, told: tuple[str, str]) -> dict[str, str]:

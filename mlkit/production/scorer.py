@@ -22,6 +22,7 @@ from mlkit.data.frame import to_frame
 from mlkit.digest.fingerprint import lanes
 from mlkit.errors import DataError, StudyError, UsageError
 from mlkit.model.predictions import predict
+from mlkit.nearest import likely
 from mlkit.production.candidate import CONFIG_FILE
 from mlkit.tracking.models import carried_code, load_model
 
@@ -143,7 +144,8 @@ class Scorer:
         """
         if missing := [name for name in self.features if name not in columns]:
             message = f"v{self.version} needs {len(missing)} more of its {len(self.features)} features"
-            fix = f"missing: {', '.join(missing[:20])}"
+            near = likely(missing[0], columns) if len(missing) == 1 else ""
+            fix = f"did you mean {near!r}?" if near else f"missing: {', '.join(missing[:20])}"
             raise DataError("DAT045", message, path=missing[0], fix=fix)
 
 
@@ -238,10 +240,7 @@ def hex_of(found: NDArray[np.int64]) -> pa.Array:
 
 
 def _open_version(stores: Stores, number: int) -> Scorer:
-    found = stores.registry.version(number)
-    if found is None:
-        known = ", ".join(f"v{other.version}" for other in stores.registry.versions()) or "none yet"
-        raise UsageError("CLI005", f"no version {number}", path="version", fix=f"known: {known}")
+    found = stores.registry.existing(number)
     served = [entry.seq for entry in stores.ledger.entries() if entry.model_id == found.model_id]
     return read_scorer(
         stores.registry.folder(found.model_id),

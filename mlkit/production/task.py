@@ -16,9 +16,9 @@ from mlkit import document
 from mlkit.console import say
 from mlkit.errors import MlkitError, StudyError, UsageError
 from mlkit.frozen import FrozenConfig, read_provenance
-from mlkit.production.attempt import JOB_OPTIONS, Attempt
+from mlkit.production.attempt import Attempt
 from mlkit.production.cleanup.command import cleanup_task
-from mlkit.production.options import parse, switch, whole_number
+from mlkit.production.options import OPTIONS, WATCHING, parse, switch, whole_number
 from mlkit.production.rehearsal import rehearse
 from mlkit.production.repeat import repeat_deployment
 from mlkit.production.report import RunReport
@@ -28,7 +28,7 @@ from mlkit.production.runner import deploy, plan_deployment
 from mlkit.production.scoring import score_task
 from mlkit.production.serving.choice import choose_refresher
 from mlkit.production.stores import Stores
-from mlkit.production.watch_task import WATCH_OPTIONS, watch
+from mlkit.production.watch_task import watch
 from mlkit.targets import CONFIG, FILE
 from mlkit.workspace import open_workspace
 
@@ -55,19 +55,6 @@ if TYPE_CHECKING:
         | ScoreReport
     )
 
-_ALWAYS = ("config", "target")
-# Unity Catalog calls a deployment job with these two, spelled so.
-_MODEL = ("model_name", "model_version")
-OPTIONS = {
-    "deploy": (*_ALWAYS, "reason", "rehearse", "cv", *_MODEL, *JOB_OPTIONS),
-    "plan": _ALWAYS,
-    "cleanup": (*_ALWAYS, "apply", "keep-days", *JOB_OPTIONS),
-    "reproduce": (*_ALWAYS, "version", *JOB_OPTIONS),
-    "rollback": (*_ALWAYS, "to", "reason", "mark-bad", *_MODEL, *JOB_OPTIONS),
-    "score": (*_ALWAYS, "as-of", "data", "event-time", "to", *JOB_OPTIONS),
-    **{verb: (*_ALWAYS, *taken) for verb, taken in WATCH_OPTIONS.items()},
-}
-"""What each verb takes."""
 _TOLD: tuple[str, ...] = ("outcome", "version", "kind", "should_retrain")
 
 
@@ -122,7 +109,7 @@ def _made(verb: str, options: Mapping[str, str], config: FrozenConfig, stores: S
         return cleanup_task(stores, options)
     if verb == "score":
         return score_task(stores, options)
-    if verb in WATCH_OPTIONS:
+    if verb in WATCHING:
         return watch(verb, options, config, stores)
     return _moved(verb, options, config, stores)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlkit.errors import StudyError
 from mlkit.production import ledger
-from mlkit.production.attempt import JOB_OPTIONS, Attempt
+from mlkit.production.attempt import Attempt
 from mlkit.production.monitor import monitor
 from mlkit.production.options import switch
 from mlkit.production.retrain import hand_over, retrain
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
     from mlkit.production.monitor_report import MonitorReport
     from mlkit.production.retrain import RetrainReport
     from mlkit.production.stores import Stores
-
-WATCH_OPTIONS = {
-    "monitor": ("since", "until", "auto-retrain", *JOB_OPTIONS),
-    "retrain": ("dry-run", "force", *JOB_OPTIONS),
-}
-"""What each verb takes beside the config and the target."""
 
 
 def watch(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlkit import document
-from mlkit.data.drift import Baseline, Counts, compare, judge_window, levels, read_baseline
+from mlkit.data.drift import ASSUMPTION, Baseline, Counts, compare, judge_window, levels, read_baseline
 from mlkit.data.drift_sql import count_rows
 from mlkit.failpoints import failpoint
 from mlkit.model.retraining import has_drifted
@@ -21,6 +21,7 @@ from mlkit.production.monitor_report import (
     Coverage,
     Ignored,
     MonitorReport,
+    SelfCheck,
     check_id_of,
 )
 from mlkit.production.outputs import read_output
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from mlkit.production.stores import Stores
     from mlkit.production.window_counts import Counted, Survey
 
+    References = dict[tuple[str, ...], Baseline]
+
 _SEED = 0
 
 
@@ -54,6 +57,7 @@ class WindowCheck:
     span: Span
     now: dt.datetime
     self_check: int = 0
+    references: References = dataclasses.field(default_factory=dict)
     started: float = dataclasses.field(default_factory=time.perf_counter)
 
     def run(self) -> MonitorReport:
@@ -67,7 +71,7 @@ class WindowCheck:
         future = count_future(log, self.now)
         if seen is None or not seen.models.get(entry.model_id):
             return self._silent(entry, seen, coverage, future)
-        baseline = _reference(self.stores, entry)
+        baseline = self._reference(entry)
         counted = count_window(log, self._past(), model_id=entry.model_id, bins=baseline.bins, seen=seen)
         level = levels(counted.counts, rule)
         compared = {
@@ -94,7 +98,7 @@ class WindowCheck:
             ignored=_ignored(entry, seen, future, counted),
             coverage=coverage,
             power=_power(output.visible) if output else "",
-            assumption=output.note if output else "",
+            assumption=ASSUMPTION if output else "",
             self_check=_self_check(baseline, level[PREDICTION], counted.rows, self.self_check)
             if PREDICTION in level
             else None,
@@ -109,6 +113,13 @@ class WindowCheck:
         return has_drifted(rule, [*earlier, report.verdict]) and not is_cooling(
             self.stores, rule, now=self.now
         )
+
+    def _reference(self, entry: Entry) -> Baseline:
+        """What the model of an entry said and saw, verified and read once."""
+        named = (entry.model_id, entry.manifest_digest, entry.evidence["predictions"]["table"])
+        if named not in self.references:
+            self.references[named] = _reference(self.stores, entry)
+        return self.references[named]
 
     def _past(self) -> Span:
         """The part of the window that has passed."""
@@ -257,7 +268,7 @@ def _power(visible: float) -> str:
     return f"shifts of the predictions of {visible:.3f} of the rows and more show four times out of five"
 
 
-def _self_check(baseline: Baseline, alpha: float, rows: int, windows: int) -> dict[str, Any] | None:
+def _self_check(baseline: Baseline, alpha: float, rows: int, windows: int) -> SelfCheck | None:
     """Windows drawn from the reference itself, without replacement, against what is left of it."""
     bins, counts = baseline.bins[PREDICTION], baseline.counts[PREDICTION]
     size = min(rows, counts.total // 2)
@@ -270,7 +281,7 @@ def _self_check(baseline: Baseline, alpha: float, rows: int, windows: int) -> di
         for seed, hand in enumerate(drawn)
     ]
     alarms = sum(value <= alpha for value in p_values)
-    return {"windows": windows, "alarms": alarms, "rows": size, "alpha": alpha}
+    return SelfCheck(windows=windows, alarms=alarms, rows=size, alpha=alpha)
 
 
 def _counts(bins: Bins, numbers: np.ndarray[Any, Any]) -> Counts:

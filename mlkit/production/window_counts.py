@@ -7,7 +7,6 @@ request was repeated, if the repeats say the same; a batch that was scored stand
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,11 +16,13 @@ import pyarrow.compute as pc
 
 from mlkit.data.drift_sql import count_rows
 from mlkit.digest.fingerprint import lanes
-from mlkit.digest.spark_frame import is_spark, names_of, translated
+from mlkit.digest.spark_frame import is_spark, translated
 from mlkit.digest.sql import quoted
-from mlkit.production.prediction_log import PRODUCTION
+from mlkit.production.prediction_log import IDENTITY, PRODUCTION
+from mlkit.production.windows import micros
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 SERVED = "serve"
 _KINDS = ["model_id", "traffic", "source"]
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_IDENTITY = ("request_id", "row_id")
 
 
 class Kind(NamedTuple):
@@ -98,12 +97,11 @@ class Counted:
 
 def survey(log: PredictionLog, span: Span) -> Survey | None:
     """Look at which rows a window holds; None if there is no log yet."""
-    whole = log.window(since=span.since, until=span.until)
-    if whole is None:
+    columns = log.columns(since=span.since, until=span.until)
+    if columns is None:
         return None
-    columns = tuple(names_of(whole) if is_spark(whole) else whole.schema.names)
     frame = log.window(since=span.since, until=span.until, columns=_KINDS, coded=_KINDS)
-    return Survey(_kinds_in_spark(frame) if is_spark(frame) else _kinds_here(frame), columns)
+    return Survey(_kinds_in_spark(frame) if is_spark(frame) else _kinds_here(frame), tuple(columns))
 
 
 def count_future(log: PredictionLog, now: dt.datetime) -> int:
@@ -130,7 +128,7 @@ def count_window(
         seen: The survey of the same window.
     """
     wanted = {name: found for name, found in bins.items() if name in seen.columns}
-    same = [*_IDENTITY, *wanted] if seen.served(model_id) else []
+    same = [*IDENTITY, *wanted] if seen.served(model_id) else []
     counted = _Rows(model_id, span.until, seen.mixed, same).count(log, span, wanted)
     if counted.rows + counted.repeated != seen.models[model_id]:  # rows were logged meanwhile, of any kind
         counted = _Rows(model_id, span.until, _KINDS, same).count(log, span, wanted)
@@ -149,10 +147,6 @@ def _kinds_here(stream: Any) -> dict[Kind, int]:  # noqa: ANN401 - a frame of th
 def _literal(text: str) -> str:
     """A text of SQL: by its bytes, so that nothing in it means anything."""
     return f"decode(unhex('{text.encode().hex()}'), 'UTF-8')"
-
-
-def _micros(instant: dt.datetime) -> int:
-    return (instant - _EPOCH) // dt.timedelta(microseconds=1)
 
 
 def _kinds_in_spark(frame: Frame) -> dict[Kind, int]:
@@ -224,7 +218,7 @@ class _Rows:
             rows = served.dropDuplicates(self._same)
             if "source" in self._kinds:
                 rows = rows.union(mine.where(f"source <> '{SERVED}'"))
-        late = f"sum(CASE WHEN logged_at >= timestamp_micros({_micros(self._end)}) THEN 1 ELSE 0 END)"
+        late = f"sum(CASE WHEN logged_at >= timestamp_micros({micros(self._end)}) THEN 1 ELSE 0 END)"
         with translated("count rows"):
             ((before, after),) = mine.selectExpr("count(1)", late).collect()
             kept = rows.count() if self._same else int(before)

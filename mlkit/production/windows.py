@@ -14,6 +14,7 @@ from typing import Any
 from mlkit.errors import UsageError
 
 GRID = dt.datetime(1970, 1, 5, tzinfo=dt.UTC)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MOST_WINDOWS = 1000
 _LONGEST = dt.timedelta(days=36_525)
 _FIRST = dt.datetime.min.replace(tzinfo=dt.UTC)
@@ -24,7 +25,12 @@ _DURATION = re.compile(r"([1-9][0-9]{0,5})([mhdw])")
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Span:
-    """Event times from `since` on and before `until`, UTC."""
+    """Event times in UTC.
+
+    Attributes:
+        since: The first that is in it.
+        until: The first that is not any more.
+    """
 
     since: dt.datetime
     until: dt.datetime
@@ -43,10 +49,6 @@ class Span:
     def width(self) -> dt.timedelta:
         """How long it is."""
         return self.until - self.since
-
-    def before(self) -> Span:
-        """The span of the same width that ends where this one begins."""
-        return Span(self.since - self.width, self.since)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -144,6 +146,11 @@ def _floor(time: dt.datetime, every: dt.timedelta) -> dt.datetime:
 def in_utc(time: dt.datetime) -> dt.datetime:
     """An instant in UTC; a time without a zone is taken for UTC."""
     return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time.astimezone(dt.UTC)
+
+
+def micros(time: dt.datetime) -> int:
+    """Microseconds from 1970 to an instant."""
+    return (time - _EPOCH) // dt.timedelta(microseconds=1)
 
 
 def _text(time: dt.datetime) -> str:

@@ -18,9 +18,8 @@ from mlkit.production.drift_records import read_windows
 from mlkit.production.evidence import explain_version
 from mlkit.production.ledger import now
 from mlkit.production.marks import MarkList, read_marks
-from mlkit.production.performance import KIND as PERFORMANCE
+from mlkit.production.performance import read_performance
 from mlkit.production.pins import read_pins
-from mlkit.production.records import Records
 from mlkit.tracking.artifacts import read_text
 from mlkit.tracking.upkeep import TrackingUpkeep
 
@@ -132,8 +131,7 @@ class Context:
     @cached_property
     def performance(self) -> tuple[Mapping[str, Any], ...]:
         """What late labels said, one record a window and model (`mlkit.production.performance.Measured`)."""
-        records = Records(self.engine, self.project, PERFORMANCE).all()
-        return tuple({**record.record, "at": record.at.isoformat()} for record in records)
+        return tuple(read_performance(self.stores))
 
     @cached_property
     def marks(self) -> MarkList:

@@ -8,12 +8,12 @@ import importlib.metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlkit.code import git_state
+from mlkit.code import DISTRIBUTION, git_state
 from mlkit.errors import MlkitError
 from mlkit.page.html import Html, number, tag, tiles
+from mlkit.page.words import gain, improvement, lasting, moment
 from mlkit.report.sections.drift import state_of
 from mlkit.report.state import judged_as, serving_term
-from mlkit.report.words import gain, improvement, lasting, moment
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -84,11 +84,7 @@ class Masthead:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return {
-            **dataclasses.asdict(self),
-            "at": self.at.isoformat(),
-            "figures": [*map(dataclasses.asdict, self.figures)],
-        }
+        return {**dataclasses.asdict(self), "at": self.at.isoformat()}
 
     def html(self, sections: Sequence[Section]) -> Html:
         """Markup; `sections` are those that can be linked to."""
@@ -196,7 +192,7 @@ def _made(context: Context) -> str:
 
 def _own_version() -> str:
     try:
-        return importlib.metadata.version("mlkit-sdk")
+        return importlib.metadata.version(DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError:
         return "that is not installed"
 

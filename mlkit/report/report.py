@@ -15,10 +15,10 @@ from mlkit.errors import MlkitError
 from mlkit.page.document import PageSection, size_text
 from mlkit.page.document import document as page_of
 from mlkit.page.html import Html, json_script, tag
+from mlkit.page.parts import command, joined, paragraph
 from mlkit.production.decisions import plain
 from mlkit.report.context import Context, open_context
 from mlkit.report.masthead import Masthead, make_masthead
-from mlkit.report.parts import command, joined, paragraph
 from mlkit.report.redaction import redacted, redacted_values
 from mlkit.report.section import Finding, Section
 from mlkit.report.sections.attention import attention_section, counts, in_order
@@ -65,6 +65,31 @@ SECTIONS: dict[str, Callable[[Context], Section | None]] = {
     "Figures": figures_section,
     "Provenance": provenance_section,
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """A report that was saved.
+
+    Attributes:
+        path: Where; None if it was not.
+        bytes: Size of the file, else of the page.
+        run_id: The run that holds it as an artifact; empty if none does.
+        project: The project.
+        sentence: The state in one sentence.
+        findings: What was looked at, the worst first.
+    """
+
+    path: Path | None
+    bytes: int
+    run_id: str
+    project: str
+    sentence: str
+    findings: tuple[Finding, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**dataclasses.asdict(self), "path": str(self.path) if self.path else None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,16 +172,16 @@ class Report:
         document.save(file, known.get(kind or file.suffix.removeprefix("."), self.to_html)())
         return dataclasses.replace(self, path=file)
 
-    def written(self) -> dict[str, Any]:
-        """What became of it, as plain values: where it is, how large, and what it found."""
-        return {
-            "path": str(self.path) if self.path else None,
-            "bytes": self.bytes,
-            "run_id": self.run_id,
-            "project": self.masthead.project,
-            "sentence": self.masthead.sentence,
-            "findings": [found.to_dict() for found in self.findings],
-        }
+    def written(self) -> Written:
+        """What became of it: where it is, how large, and what it found."""
+        return Written(
+            path=self.path,
+            bytes=self.bytes,
+            run_id=self.run_id,
+            project=self.masthead.project,
+            sentence=self.masthead.sentence,
+            findings=self.findings,
+        )
 
     def to_json(self) -> str:
         """`to_dict` as text."""

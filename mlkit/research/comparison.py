@@ -64,7 +64,8 @@ class Comparison:
 
     def __repr__(self) -> str:
         """The table and what it means."""
-        return f"{self.title}\n{self.frame().to_string(index=False)}\n  {self.advice}"
+        table = self.frame().to_string(index=False, max_colwidth=48)  # texts of models are long
+        return f"{self.title}\n{table}\n  {self.advice}"
 
     def _repr_html_(self) -> str:
         table = self.frame().to_html(index=False)

@@ -23,6 +23,7 @@ from mlkit.errors import ConfigError, DataError
 from mlkit.model.evaluation import get_metric, infer_task
 from mlkit.model.spark_training import as_frame_rows, check_frame_source
 from mlkit.model.training import as_rows
+from mlkit.nearest import nearest
 from mlkit.research.study.search import check_whole
 from mlkit.research.study.trials import StudySetting
 from mlkit.workspace import table_name
@@ -109,7 +110,7 @@ def take_snapshot(
     with _prepared_rows(data, source, prepare, engine, frame) as read:
         columns = read().schema.names
         if problem.target not in columns:
-            fix = f"columns: {', '.join(columns)}"
+            fix = nearest(problem.target, columns)
             raise DataError("DAT040", "the target is not among the columns", path=problem.target, fix=fix)
         agreed = Contract.of(contract) if contract is not None else _contract(source, read, engine)
         prefix = f"{problem.name}__snapshot"
@@ -215,7 +216,7 @@ def _features(contract: Contract, problem: Problem) -> tuple[str, ...]:
         return default_features(contract, problem)
     for name in problem.features:
         if name not in contract.columns:
-            fix = f"columns: {', '.join(contract.columns)}"
+            fix = nearest(name, contract.columns)
             raise DataError("DAT045", "this feature is not among the columns", path=name, fix=fix)
     if problem.target in problem.features:
         fix = f"leave {problem.target!r} out of features="

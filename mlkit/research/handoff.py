@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 from packaging.utils import parse_wheel_filename
 
 from mlkit import document
-from mlkit.code import WHEEL_GROUP, user_files
+from mlkit.code import DISTRIBUTION, WHEEL_GROUP, user_files
 from mlkit.errors import ConfigError, IntegrityError, StoreError
 from mlkit.frozen import FrozenConfig, provenance_path, read_provenance
 from mlkit.research import bundle
 from mlkit.research.bundle_jobs import package_name
-from mlkit.research.interpreter import DISTRIBUTION, Interpreter, isolated, sandboxed, unpackaged
+from mlkit.research.interpreter import Interpreter, isolated, sandboxed, unpackaged
 from mlkit.research.rehearsals import keep_rehearsal
 from mlkit.research.wheel import content_version, write_wheel
 from mlkit.targets import FILE, read_targets

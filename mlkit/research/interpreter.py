@@ -13,13 +13,13 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlkit.code import DISTRIBUTION
 from mlkit.errors import StudyError
 from mlkit.research.wheel import write_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-DISTRIBUTION = "mlkit-sdk"
 _TAIL = 2000
 
 # Run with -I: no PYTHONPATH, no user site, no working directory on the path. Folders and finders that a

@@ -48,7 +48,11 @@ class Checked:
 
 @dataclasses.dataclass(frozen=True)
 class CheckReport:
-    """Everything that was looked at, in the order of the files."""
+    """What was found in a repository.
+
+    Attributes:
+        looks: Everything that was looked at, in the order of the files.
+    """
 
     looks: tuple[Checked, ...]
 
@@ -130,5 +134,4 @@ def _mend(file: Managed) -> str:
 
 
 def _failed(what: str, error: MlkitError) -> Checked:
-    place = f"{error.path}: " if error.path else ""
-    return Checked(what, "FAIL", f"[{error.code}] {place}{error.message}", error.fix)
+    return Checked(what, "FAIL", f"[{error.code}] {error.sentence}", error.fix)

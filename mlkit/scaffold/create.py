@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlkit import document
-from mlkit.code import installed_version
+from mlkit.code import DISTRIBUTION, installed_version
 from mlkit.errors import UsageError
 from mlkit.frozen import FOLDER
 from mlkit.scaffold.example import run_example
 from mlkit.scaffold.files import CONFIG, EXAMPLE, EXAMPLE_CODE, File, files_of
 from mlkit.scaffold.managed import managed_text
-from mlkit.scaffold.render import DISTRIBUTION, exact_versions, render_own, render_plain
+from mlkit.scaffold.render import exact_versions, render_own, render_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -139,8 +139,7 @@ def _notes(kept: Sequence[File], folder: Path, answers: Answers) -> Iterator[str
         yield ".gitignore is yours: add .mlkit/, which holds the local stores"
     if answers.store == "databricks":
         yield "mlkit.toml has catalogs named dev and prod: put in yours"
-        if installed_version("python") != _SERVERLESS_PYTHON:
-            found = installed_version("python")
+        if (found := installed_version("python")) != _SERVERLESS_PYTHON:
             yield f"serverless compute has Python {_SERVERLESS_PYTHON}, this is {found}: freeze with that one"
 
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from packaging.version import InvalidVersion, Version
 
-from mlkit.code import installed_version
+from mlkit.code import DISTRIBUTION, installed_version
 from mlkit.errors import ConfigError
 from mlkit.frozen import FOLDER, FrozenConfig
-from mlkit.production.task import OPTIONS
+from mlkit.production.options import OPTIONS
 from mlkit.research.bundle import FILE as BUNDLE
 from mlkit.research.bundle import bundle_targets, check_bundle, make_bundle, name_in
 from mlkit.scaffold.files import TARGETS, File, managed_files
-from mlkit.scaffold.render import DISTRIBUTION, render_managed
+from mlkit.scaffold.render import render_managed
 from mlkit.targets import read_targets
 
 if TYPE_CHECKING:

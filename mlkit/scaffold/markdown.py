@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlkit.production.blocked import Blocked
 from mlkit.scaffold.together import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mlkit.errors import MlkitError
-    from mlkit.scaffold.together import Deployments, Planned, Plans
+    from mlkit.production.plan import Plan
+    from mlkit.scaffold.together import Deployments, Plans
 
 MARKER = "<!-- mlkit plan -->"
 """First line of the comment, by which a workflow finds it again."""
@@ -24,7 +26,7 @@ MOST_CHARACTERS = 60_000
 _MEANS = {
     "primary": "needs a **new model**",
     "secondary": "**code or rules only**: the model stays",
-    "failed": "has **no plan**",
+    "blocked": "is **blocked**",
 }
 
 
@@ -58,34 +60,31 @@ def _cell(text: str) -> str:
     return span(text.replace("|", "/"))
 
 
-def _section(item: Planned) -> str:
+def _section(item: Plan | Blocked) -> str:
     return "".join(
         f"{line}\n" for line in ("", f"{span(item.model)} {_MEANS[item.kind]}", "", *_reasons(item))
     )
 
 
-def _reasons(item: Planned) -> Iterator[str]:
-    if item.plan is None:
-        yield from _failure(item.error)
+def _reasons(plan: Plan | Blocked) -> Iterator[str]:
+    if isinstance(plan, Blocked):
+        yield from _failure(plan.error)
         return
-    plan = item.plan
     places = {change.sentence: change.place for change in plan.changes}
     for reason in plan.reasons[:MOST_REASONS]:
         place = places.get(reason)
         yield f"- {span(reason)}{f', {span(place)}' if place else ''}"
     if (more := len(plan.reasons) - MOST_REASONS) > 0:
-        yield f"- and {more} more: {span(f'mlkit plan {item.model}')}"
-    if item.kind == "primary":
+        yield f"- and {more} more: {span(f'mlkit plan {plan.model}')}"
+    if plan.kind == "primary":
         serves = f"v{plan.champion} serves" if plan.champion else "nothing serves"
         yield f"- {plan.train_rows:,} rows to train on, {plan.test_rows:,} to be judged on; {serves} now"
 
 
-def _failure(error: MlkitError | None) -> Iterator[str]:
-    if error is not None:
-        place = f"{error.path}: " if error.path else ""
-        yield f"- {span(error.code)} {span(f'{place}{error.message}')}"
-        if error.fix:
-            yield f"- fix: {span(error.fix)}"
+def _failure(error: MlkitError) -> Iterator[str]:
+    yield f"- {span(error.code)} {span(error.sentence)}"
+    if error.fix:
+        yield f"- fix: {span(error.fix)}"
 
 
 def _fitting(parts: Sequence[str], most: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from mlkit.code import installed_version
+from mlkit.code import DISTRIBUTION, installed_version
 from mlkit.research.pins import pins_of
 from mlkit.targets import LOCAL
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mlkit.scaffold.files import File
     from mlkit.targets import Target
 
-DISTRIBUTION = "mlkit-sdk"
 _IMPORTED = ("pandera", "sklearn")
 """What the example imports, and what its config is therefore frozen with."""
 

@@ -10,74 +10,63 @@ from typing import TYPE_CHECKING, Any, Literal
 from mlkit.console import say
 from mlkit.errors import EXIT_DONE, MlkitError
 from mlkit.frozen import FOLDER, FrozenConfig
-from mlkit.production.plan import EXIT_PRIMARY, EXIT_SECONDARY, Plan
-from mlkit.production.runner import deploy, plan_deployment
+from mlkit.production.blocked import EXIT_BLOCKED, Blocked, try_plan
+from mlkit.production.plan import EXIT_PRIMARY, EXIT_SECONDARY
+from mlkit.production.runner import deploy
 from mlkit.production.stores import Stores
 from mlkit.production.task import read_origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from mlkit.production.plan import Plan
     from mlkit.production.report import RunReport
     from mlkit.workspace import Workspace
 
-Kind = Literal["primary", "secondary", "nothing", "failed"]
+Kind = Literal["primary", "secondary", "nothing", "blocked"]
 KINDS: dict[Kind, str] = {
     "primary": "new model",
     "secondary": "code or rules only",
     "nothing": "nothing to do",
-    "failed": "no plan",
+    "blocked": "blocked",
 }
 _EMPTY = f"no model yet: {FOLDER}/ holds no config\n  next    project.freeze(study.best, gate=...)"
 
 
 @dataclasses.dataclass(frozen=True)
-class Planned:
-    """The plan of one model, or why there is none."""
-
-    model: str
-    plan: Plan | None = None
-    error: MlkitError | None = None
-
-    @property
-    def kind(self) -> Kind:
-        """What its deployment would be."""
-        return self.plan.kind if self.plan else "failed"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        if self.plan:
-            return self.plan.to_dict()
-        return {"model": self.model, "kind": "failed", "error": self.error.to_dict() if self.error else {}}
-
-    def __repr__(self) -> str:
-        """The plan, or the error in its form."""
-        return repr(self.plan) if self.plan else f"{self.model}  {_error_text(self.error)}"
-
-
-@dataclasses.dataclass(frozen=True)
 class Plans:
-    """Plans of several models on one target."""
+    """Plans of several models on one target.
+
+    Attributes:
+        target: Name of the stores.
+        items: The plan of each model, or what keeps it from having one.
+    """
 
     target: str
-    items: tuple[Planned, ...]
+    items: tuple[Plan | Blocked, ...]
 
     @property
-    def changed(self) -> tuple[Planned, ...]:
-        """Those with something to do, or to mend."""
-        return tuple(item for item in self.items if item.kind != "nothing")
+    def changed(self) -> tuple[Plan | Blocked, ...]:
+        """Those with something to do, then those with something to mend."""
+        found = [item for item in self.items if item.kind != "nothing"]
+        return tuple(sorted(found, key=lambda item: isinstance(item, Blocked)))
+
+    @property
+    def blocked(self) -> tuple[Blocked, ...]:
+        """Those that have no plan."""
+        return tuple(item for item in self.items if isinstance(item, Blocked))
 
     @property
     def exit_code(self) -> int:
         """0, or the highest code of what could not be planned."""
-        return max((item.error.exit_code for item in self.items if item.error), default=EXIT_DONE)
+        return max((item.error.exit_code for item in self.blocked), default=EXIT_DONE)
 
     @property
     def kind_code(self) -> int:
-        """What ``--exit-code`` asks for: 5 if a model is needed, else 6 if code did; first what failed."""
+        """What ``--exit-code`` asks for: 9 if one is blocked, else 5 for a new model, else 6 for new code."""
         kinds = {item.kind for item in self.items}
-        wanted = EXIT_PRIMARY if "primary" in kinds else EXIT_SECONDARY if "secondary" in kinds else EXIT_DONE
-        return self.exit_code or wanted
+        codes = {"blocked": EXIT_BLOCKED, "primary": EXIT_PRIMARY, "secondary": EXIT_SECONDARY}
+        return next((code for kind, code in codes.items() if kind in kinds), EXIT_DONE)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -106,7 +95,7 @@ class Plans:
             everything: Also the inputs that are unchanged, and the models that have nothing to do.
         """
         shown = self.items if everything else self.changed
-        lines = [item.plan.text(everything=everything) if item.plan else repr(item) for item in shown]
+        lines = [item.text(everything=everything) for item in shown]
         quiet = [item.model for item in self.items if item not in shown]
         lines += [f"{', '.join(quiet)}    nothing to do"] if quiet else []
         return "\n\n".join([*lines, self.summary])
@@ -114,7 +103,14 @@ class Plans:
 
 @dataclasses.dataclass(frozen=True)
 class Deployed:
-    """What became of one model: its report, or why there is none."""
+    """What became of one model: its report, or why there is none.
+
+    Attributes:
+        model: The project.
+        kind: What its plan said: ``primary``, ``secondary``, ``nothing`` or ``blocked``.
+        report: The report of its deployment.
+        error: What kept it from one.
+    """
 
     model: str
     kind: Kind
@@ -160,7 +156,13 @@ class Deployed:
 
 @dataclasses.dataclass(frozen=True)
 class Deployments:
-    """What became of every model of a repository."""
+    """What became of every model of a repository.
+
+    Attributes:
+        target: Name of the stores.
+        items: What became of each model, by name.
+        seconds: Wall time.
+    """
 
     target: str
     items: tuple[Deployed, ...]
@@ -235,21 +237,20 @@ def _configs(names: Sequence[str]) -> Iterator[tuple[str, FrozenConfig | MlkitEr
             yield config.name, config
 
 
-def _planned(workspace: Workspace, model: str, config: FrozenConfig | MlkitError) -> Planned:
+def _planned(workspace: Workspace, model: str, config: FrozenConfig | MlkitError) -> Plan | Blocked:
     if isinstance(config, MlkitError):
-        return Planned(model, error=config)
-    try:
-        return Planned(model, plan_deployment(config, Stores(workspace, model)))
-    except MlkitError as exc:
-        return Planned(model, error=exc)
+        return Blocked(model, config, workspace.target)
+    return try_plan(config, Stores(workspace, model))
 
 
 def _deployed(
     workspace: Workspace, model: str, config: FrozenConfig | MlkitError, *, reason: str
 ) -> Deployed:
     planned = _planned(workspace, model, config)
-    if isinstance(config, MlkitError) or planned.plan is None or planned.kind == "nothing":
-        return Deployed(model, planned.kind, error=planned.error)
+    if isinstance(planned, Blocked):
+        return Deployed(model, "blocked", error=planned.error)
+    if isinstance(config, MlkitError) or planned.kind == "nothing":
+        return Deployed(model, planned.kind)
     try:
         report = deploy(config, Stores(workspace, model), origin=read_origin(config), reason=reason)
     except MlkitError as exc:

@@ -6,11 +6,10 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from mlkit import document
-from mlkit.code import installed_version
+from mlkit.code import DISTRIBUTION, installed_version
 from mlkit.errors import UsageError
 from mlkit.research.bundle import FILE as BUNDLE
 from mlkit.scaffold.managed import Managed, look_at_managed
-from mlkit.scaffold.render import DISTRIBUTION
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Self
+from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from mlkit.errors import ConfigError
 from mlkit.spec import Spec
-from mlkit.targets.forms import check_form
+from mlkit.targets.forms import VARIABLE, Texts, check_form
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
-def _listed(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
 
 
 class Alert(Spec):
@@ -31,14 +25,14 @@ class Alert(Spec):
         timeout_seconds: How long either may take.
     """
 
-    command: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    command: Texts = ()
     url: str | None = None
     url_variable: str | None = None
     timeout_seconds: int = Field(default=10, ge=1, le=300)
 
     @model_validator(mode="after")
     def _forms(self) -> Self:
-        check_form(self.url_variable, _VARIABLE, "url_variable", "the name of an environment variable")
+        check_form(self.url_variable, VARIABLE, "url_variable", "the name of an environment variable")
         if self.url is not None:
             check_address(self.url, path="url")
         if self.url and self.url_variable:

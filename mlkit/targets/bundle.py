@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from mlkit.spec import Spec
-from mlkit.targets.forms import check_form
+from mlkit.targets.forms import Texts, check_form
 
 _HOST = re.compile(r"https://[^\s/?#@:]+(:[0-9]+)?/?")
 _PATH = re.compile(r"/\S.*[^/]")
 _MAIL = re.compile(r"[^\s@,;<>]+@[^\s@,;<>]+")
 _CRON = re.compile(r"\S+( \S+){5,6}")
 _ZONE = re.compile(r"[A-Za-z_]+(/[A-Za-z0-9_+-]+)*")
-
-
-def _listed(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 
 class BundleTarget(Spec):
@@ -51,10 +44,10 @@ class BundleTarget(Spec):
     host: str | None = None
     root_path: str | None = None
     run_as: str | None = None
-    managers: Names = ()
-    viewers: Names = ()
+    managers: Texts = ()
+    viewers: Texts = ()
     oncall: str | None = None
-    notify: Names = ()
+    notify: Texts = ()
     deploy_cron: str | None = None
     score_cron: str | None = None
     drift_cron: str | None = None

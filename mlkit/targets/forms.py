@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BeforeValidator
 
 from mlkit.errors import ConfigError, NamingError
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Iterable
+
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+"""Name of an environment variable."""
+
+
+def _listed(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+"""Texts that are written as a list."""
 
 
 def check_form(

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mlkit.errors import ConfigError
 from mlkit.spec import Spec
-from mlkit.targets.forms import check_form
+from mlkit.targets.forms import VARIABLE, Texts, check_form
 
 _SESSION = re.compile(r"sc://[^\s/;:@]+(:[0-9]+)?(/(;[^\s;=]+=[^\s;=]*)*)?")
 _MASTER = re.compile(r"local(\[(\*|[0-9]+)\])?|spark://\S+|yarn|k8s://\S+")
 _ENDPOINT = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _ADDRESS = re.compile(r"https?://[^\s/?#@:]+(:[0-9]{1,5})?(/[^\s?#@]*)?")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PROJECT = "{project}"
 _REPLICA_SECONDS = 60
-
-
-def _listed(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
 
 
 class SparkTarget(Spec):
@@ -79,7 +74,7 @@ class ServingTarget(Spec):
     endpoint: str | None = None
     workload_size: Literal["Small", "Medium", "Large"] = "Small"
     scale_to_zero: bool = True
-    replicas: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    replicas: Texts = ()
     admin_variable: str = "MLKIT_ADMIN_TOKENS"
     timeout_seconds: int = Field(default=1200, ge=1, le=86400)
 
@@ -92,7 +87,7 @@ class ServingTarget(Spec):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        check_form(self.admin_variable, _VARIABLE, "admin_variable", "the name of an environment variable")
+        check_form(self.admin_variable, VARIABLE, "admin_variable", "the name of an environment variable")
         for place, address in enumerate(self.replicas):
             path, expected = f"replicas.{place}", "an address such as http://host:8000"
             check_form(address.replace(_PROJECT, "p"), _ADDRESS, path, expected)

@@ -23,7 +23,7 @@ from mlkit.tracking.limits import (
     shortened,
 )
 from mlkit.tracking.owner import OWNER_TAG, this_process
-from mlkit.tracking.store import open_client, translated
+from mlkit.tracking.store import all_pages, open_client, translated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -220,17 +220,14 @@ class Tracking:
         return self._found(experiment, wanted)
 
     def _found(self, experiment: str, wanted: str) -> list[RunRecord]:
-        found: list[Run] = []
-        token: str | None = None
+        order = ["attributes.start_time ASC"]
         with translated("search runs"):
-            while True:
-                page = self.client.search_runs(
-                    [experiment], wanted, ViewType.ACTIVE_ONLY, _PAGE, ["attributes.start_time ASC"], token
+            found = all_pages(
+                lambda token: self.client.search_runs(
+                    [experiment], wanted, ViewType.ACTIVE_ONLY, _PAGE, order, token
                 )
-                found.extend(page)
-                token = page.token
-                if not token:
-                    return [_record(run) for run in found]
+            )
+        return [_record(run) for run in found]
 
     def children(self, experiment: str, parent: str) -> list[RunRecord]:
         """Child runs of a run, oldest first."""

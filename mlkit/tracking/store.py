@@ -15,7 +15,7 @@ import shutil
 import sqlite3
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 # Read by MLflow when it is imported, or later: no telemetry; addresses of runs do not belong into what a
 # command prints for programs, nor bars for files into what it prints for people.
@@ -34,7 +34,11 @@ from mlkit.failpoints import failpoint
 from mlkit.tracking.faults import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from mlflow.store.entities.paged_list import PagedList
+
+T = TypeVar("T")
 
 LOCK_SECONDS = 120
 _SQLITE = "sqlite:///"
@@ -68,7 +72,7 @@ def open_client(tracking_uri: str, registry_uri: str) -> MlflowClient:
         if uri.startswith(_SQLITE):
             _ensure_sqlite(Path(uri.removeprefix(_SQLITE)))
     with translated("open the tracking store"):
-        return MlflowClient(tracking_uri=tracking_uri, registry_uri=registry_uri)
+        return _client(tracking_uri, registry_uri)
 
 
 @contextlib.contextmanager
@@ -107,6 +111,33 @@ def translated(action: str) -> Iterator[None]:
         raise StoreError("STO037", message, fix="pip install databricks-sdk") from exc
 
 
+def all_pages(search: Callable[[str | None], PagedList[T]]) -> list[T]:
+    """Everything that a search finds.
+
+    Args:
+        search: Gives the page of a token, the first one for None.
+    """
+    found: list[T] = []
+    token: str | None = None
+    while True:
+        page = search(token)
+        found.extend(page)
+        token = page.token
+        if not token:
+            return found
+
+
+def _client(tracking_uri: str, registry_uri: str) -> MlflowClient:
+    """A client, without the folder for artifacts that MLflow 3.8 makes here and that stays empty."""
+    folder = Path("mlruns")
+    was_there = folder.exists()
+    client = MlflowClient(tracking_uri=tracking_uri, registry_uri=registry_uri)
+    if not was_there:
+        with contextlib.suppress(OSError):  # not made, or in use by now
+            folder.rmdir()
+    return client
+
+
 def _ensure_sqlite(path: Path) -> None:
     """Make the database unless it is there; of several processes one makes it, the others wait."""
     if path.exists():
@@ -136,7 +167,7 @@ def _migrate_into_place(path: Path) -> None:
         fresh = Path(folder) / path.name
         uri = f"{_SQLITE}{fresh.as_posix()}"
         with translated("make the tracking store"):
-            MlflowClient(tracking_uri=uri, registry_uri=uri).search_experiments(max_results=1)
+            _client(uri, uri).search_experiments(max_results=1)
         failpoint("store.migrated")
         with contextlib.closing(sqlite3.connect(fresh)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")

@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from mlkit.tracking.copies import local_path
-from mlkit.tracking.store import translated
+from mlkit.tracking.store import all_pages, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,41 +79,31 @@ class TrackingUpkeep:
 
     def models(self, experiment: str) -> list[StoredModel]:
         """All logged models of an experiment that are not deleted, oldest first."""
-        found: list[StoredModel] = []
-        token: str | None = None
+        client = self._tracking.client
         with translated("list models"):
-            while True:
-                page = self._tracking.client.search_logged_models(
-                    [experiment], max_results=_PAGE, page_token=token
-                )
-                found += [
-                    StoredModel(
-                        model_id=str(model.model_id),
-                        run_id=str(model.source_run_id or ""),
-                        ready=str(model.status) == "READY",
-                        made_at=dt.datetime.fromtimestamp(model.creation_timestamp / 1000, dt.UTC),
-                        location=str(model.artifact_location),
-                        tags=dict(model.tags),
-                    )
-                    for model in page
-                ]
-                token = page.token
-                if not token:
-                    return sorted(found, key=lambda model: model.made_at)
+            listed = all_pages(
+                lambda token: client.search_logged_models([experiment], max_results=_PAGE, page_token=token)
+            )
+        found = [
+            StoredModel(
+                model_id=str(model.model_id),
+                run_id=str(model.source_run_id or ""),
+                ready=str(model.status) == "READY",
+                made_at=_instant(model.creation_timestamp),
+                location=str(model.artifact_location),
+                tags=dict(model.tags),
+            )
+            for model in listed
+        ]
+        return sorted(found, key=lambda model: model.made_at)
 
     def versions(self, model: str) -> dict[int, dt.datetime]:
         """When each version of a registered model was made, by its number."""
+        client, wanted = self._tracking.client, f"name = '{model}'"
         found: dict[int, dt.datetime] = {}
-        token: str | None = None
         with translated("list versions"), _unless_gone():
-            while True:
-                page = self._tracking.client.search_model_versions(f"name = '{model}'", _PAGE, None, token)
-                for native in page:
-                    made_at = dt.datetime.fromtimestamp(native.creation_timestamp / 1000, dt.UTC)
-                    found[int(native.version)] = made_at
-                token = page.token
-                if not token:
-                    break
+            for native in all_pages(lambda token: client.search_model_versions(wanted, _PAGE, None, token)):
+                found[int(native.version)] = _instant(native.creation_timestamp)
         return dict(sorted(found.items()))
 
     def aliases(self, model: str) -> dict[str, int]:
@@ -165,6 +155,10 @@ class TrackingUpkeep:
         with translated("look at the experiments"):
             self._tracking.client.search_experiments(max_results=1, view_type=ViewType.ALL)
         self.aliases(model)
+
+
+def _instant(milliseconds: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
 
 
 @contextlib.contextmanager

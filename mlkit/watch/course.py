@@ -128,10 +128,10 @@ class _Watcher:
             _forget_bytecode(changed)
             changed = self._run(_named(changed), self._follow)
 
-    def run_once(self) -> list[str]:
+    def run_once(self) -> None:
         """One run, whatever is saved meanwhile."""
         _forget_bytecode(self._files.fresh())
-        return self._run(Path(self._command[0]).name, _to_its_end)
+        self._run(Path(self._command[0]).name, _to_its_end)
 
     def _run(self, why: str, follow: Callable[[subprocess.Popen[bytes]], list[str]]) -> list[str]:
         """One run, as long as it is followed; gives what was saved meanwhile and stopped it."""

@@ -12,26 +12,17 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.browser import FLAGS, find_browser
 from tests.docs.blocks import ROOT, SHARED, files_of, read_page, script_of
 
 TUTORIAL = "docs/tutorials/drift-and-retraining.md"
 PICTURE = ROOT / "docs" / "assets" / "report.png"
 _SIZE = "1280,860"
-_QUIET = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--hide-scrollbars",
-)
 
 
 def main() -> int:
     """Follow the tutorial in a folder of its own, write the report, and take its picture."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    browser = find_browser()
     if browser is None:
         sys.stderr.write("there is no Chromium here\n")
         return 2
@@ -40,7 +31,7 @@ def main() -> int:
         page = _report(folder)
         drawn = folder / "report.png"
         where = [f"--user-data-dir={folder / 'browser'}", f"--screenshot={drawn}", f"--window-size={_SIZE}"]
-        command = [browser, *_QUIET, *where, page.as_uri()]
+        command = [browser, "--headless=new", "--hide-scrollbars", *FLAGS, *where, page.as_uri()]
         subprocess.run(command, check=True, timeout=300, stderr=subprocess.DEVNULL)
         shutil.copy(drawn, PICTURE)
     sys.stdout.write(f"{PICTURE}  {PICTURE.stat().st_size // 1000} KB\n")

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pytest
 
 import mlkit
 from mlkit.codes import CODES
 from mlkit.commands.parser import COMMANDS
-from mlkit.errors import EXIT_RACE
-from tests.checks.reference import catalogues, errors, fields, names, pages, plain_texts
+from mlkit.commands.schemas import read_schema
+from mlkit.errors import EXIT_RACE, MlkitError
+from tests.checks.reference import catalogues, errors, fields, kinds, names, pages, plain_texts, shapes
 from tests.checks.reference.__main__ import main
+from tests.schemas import complaint
+
+if TYPE_CHECKING:
+    import datetime as dt
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -45,6 +53,7 @@ def test_made_pages_come_and_go(tmp_path) -> None:
     pages.write_made(tmp_path)
     assert {page.stem for page in gone.parent.glob("*.md")} == set(CODES)
     assert {page.stem for page in (tmp_path / "reference" / "python").glob("*.md")} == set(mlkit.__all__)
+    assert {file.stem for file in (tmp_path / "reference" / "json").glob("*.json")} == set(COMMANDS)
     text = (gone.parent / "DAT060.md").read_text(encoding="utf-8")
     assert CODES["DAT060"] in text
     assert "fill them in prepare" in text
@@ -114,7 +123,114 @@ def test_exit_codes_are_those_of_the_errors() -> None:
     raised = set(map(int, re.findall(r"(?m)^\| (\d+) \|", generated)))
     assert raised == {family.exit_code for family in errors.FAMILIES.values()} | {EXIT_RACE}
     assert raised <= told
-    assert told - raised == {0, 5, 6, 7, 8, 70, 130}
+    assert told - raised == {0, 5, 6, 7, 8, 9, 70, 130}
+
+
+class Part(NamedTuple):
+    """A part.
+
+    Attributes:
+        size: How large.
+    """
+
+    size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """A result.
+
+    Attributes:
+        name: What it is called.
+        at: When.
+        parts: What it has.
+        by_name: The same by name.
+        note: None if there is none.
+    """
+
+    name: Literal["a", "b"]
+    at: dt.datetime
+    parts: tuple[Part, ...]
+    by_name: dict[str, Part]
+    note: str | None
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return len(self.parts)
+
+    def to_dict(self):
+        """In several statements, as some results are printed."""
+        said = {**{name: getattr(self, name) for name in ("name", "note")}, "at": self.at.isoformat()}
+        if self.note is None:
+            return {**said, "parts": [part._asdict() for part in self.parts], "count": self.count}
+        del said["note"]
+        return {**said, "by_name": {name: part._asdict() for name, part in self.by_name.items()}}
+
+
+class Unclear(Whole):
+    """It cannot be known what this prints."""
+
+    def to_dict(self):
+        """It is computed."""
+        return dict(zip(self.name, self.parts, strict=True))
+
+
+class Silent(Whole):
+    """A field of this is explained nowhere."""
+
+    def to_dict(self):
+        """It is."""
+        return {"size": len(self.parts)}
+
+
+def test_a_schema_is_what_the_code_says() -> None:
+    """Types of fields and properties, sentences of docstrings, a shape for each end; all of it required."""
+    first, second = (shape.schema() for shape in shapes.shapes_of(kinds.Form(Whole, "to_dict")))
+    part = {"$ref": kinds.Form(Part, "fields")}
+    assert first == {
+        "type": "object",
+        "properties": {
+            "name": {"description": "What it is called.", "enum": ["a", "b"]},
+            "note": {"description": "null if there is none.", "type": ["string", "null"]},
+            "at": {"description": "When.", "type": "string", "format": "date-time"},
+            "parts": {"description": "What it has.", "type": "array", "items": part},
+            "count": {"description": "How many.", "type": "integer"},
+        },
+        "required": ["name", "note", "at", "parts", "count"],
+        "additionalProperties": False,
+    }
+    assert second["required"] == ["name", "at", "by_name"]
+    assert second["properties"]["by_name"]["additionalProperties"] == part
+
+
+def test_what_cannot_be_followed_or_is_not_explained_is_an_error() -> None:
+    """Nothing is guessed, and nothing is left out."""
+    with pytest.raises(TypeError, match=r"Unclear.to_dict: nothing tells what zip gives"):
+        shapes.shapes_of(kinds.Form(Unclear, "to_dict"))
+    (shape,) = shapes.shapes_of(kinds.Form(Silent, "to_dict"))
+    with pytest.raises(KeyError, match="size: the class, or a property of that name"):
+        shape.schema()
+
+
+def test_every_schema_is_one() -> None:
+    """A validator takes each; the objects of a command are all in it."""
+    jsonschema = pytest.importorskip("jsonschema")
+    for command in COMMANDS:
+        schema = read_schema(command)
+        jsonschema.Draft202012Validator.check_schema(schema)
+        assert set(re.findall(r"#/\$defs/([\w.]+)", json.dumps(schema))) == set(schema["$defs"])
+
+
+def test_an_output_that_is_not_as_published_is_found() -> None:
+    """One field more, one less, another type; an error is an answer of every command."""
+    pytest.importorskip("jsonschema")
+    values = {"file": "a.csv", "fingerprint": "d1:0"}
+    assert complaint("fingerprint", values) == ""
+    assert complaint("fingerprint", {**values, "rows": 3}).startswith("mlkit fingerprint --json: $")
+    assert complaint("fingerprint", {"file": "a.csv"})
+    assert complaint("fingerprint", {**values, "file": None})
+    assert complaint("fingerprint", {"error": MlkitError("DAT010", "no rows").to_dict()}) == ""
 
 
 def test_a_text_for_programs_has_no_directives() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 import json
 import pickle
 import subprocess
 import sys
+import warnings
 from decimal import Decimal
 
 import numpy as np
@@ -18,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlkit import document
+from mlkit.data import contract as contract_module
 from mlkit.data import violations
 from mlkit.data.checks import APPLICABLE
 from mlkit.data.contract import Column, Contract
@@ -292,6 +295,20 @@ def test_select_orders_and_refuses():
     assert contract.select(["b", "a"]).unique == ("a", "b")
     with pytest.raises(DataError, match="DAT045"):
         contract.select(["d"])
+
+
+def test_what_pyspark_says_of_pandas_is_not_passed_on(monkeypatch):
+    """It is loaded unasked by pandera, where it is installed; anything else that is said then is heard."""
+
+    def load(name):
+        warnings.warn("PySpark does not yet fully support pandas >= 3.0.0.", FutureWarning, stacklevel=2)
+        warnings.warn(f"{name} is old", FutureWarning, stacklevel=2)
+
+    monkeypatch.setattr(importlib, "import_module", load)
+    contract_module._load_pandera.cache_clear()
+    with pytest.warns(FutureWarning) as heard:
+        Contract(columns={"a": Column(dtype="int64")}).to_pandera()
+    assert [str(each.message) for each in heard] == ["pandera.pandas is old"]
 
 
 def test_casting_for_serving_loads_no_pandera():

@@ -11,18 +11,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mlkit.data import contract_sql
 from mlkit.data.checks import APPLICABLE
 from mlkit.data.contract import Column, Contract
 from mlkit.data.contract_sql import cast_frame, check_frame, frame_violations, infer_frame
 from mlkit.data.patterns import portable
 from mlkit.digest.fingerprint import fingerprint
 from mlkit.errors import ConfigError, ContractError, MlkitError, StoreError
-from tests.conftest import SPARKS
+from tests.conftest import on_each_spark, on_one_spark
 from tests.data.frames import as_frame
 
 pytestmark = pytest.mark.newest_only
-# What is said before, or whatever, Spark answers is the same on each; a JVM takes a second for each table.
-on_one_spark = pytest.mark.parametrize("spark", SPARKS[:1], indirect=True)
 
 DAYS = [dt.date(2024, 1, day) for day in range(1, 6)] + [dt.date(1900, 2, 28)]
 INSTANTS = [dt.datetime.fromisoformat(f"2024-01-0{day}T06:30:00.000005") for day in range(1, 6)]
@@ -108,7 +107,7 @@ def outcome(function, *arguments, **options):
         return type(exc), exc.to_dict()
 
 
-@pytest.mark.parametrize("seed", range(2))
+@on_each_spark("seed", range(2), on_jvm=[0])
 def test_counts_and_keys_are_those_of_the_rows_here(spark, seed, monkeypatch) -> None:
     """Every check on every kind it applies to, with bounds between, at and beyond the values."""
     monkeypatch.setattr("mlkit.data.contract_sql.SHOWN_VIOLATIONS", 3)
@@ -151,7 +150,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("case", BROKEN)
+@on_each_spark("case", BROKEN, on_jvm=["all"])
 def test_errors_are_those_of_the_rows_here(spark, case) -> None:
     """The same code, counts, first keys and words."""
     expected = outcome(ORDERS.check, BROKEN[case], key=["id"])
@@ -218,18 +217,35 @@ CASTS = {
 }
 
 
-@pytest.mark.parametrize("case", CASTS)
+@on_each_spark("case", CASTS, on_jvm=["integers beyond floats", "numbers as text"])
 def test_casts_are_exact_or_refused_in_the_same_words(spark, case) -> None:
     """No value changes on its way to the contract's type, there as here."""
     array, dtype = CASTS[case]
-    table = pa.table({"x": array.cast(pa.timestamp("us")) if array.type == pa.timestamp("us") else array})
-    contract = Contract(columns={"x": Column(dtype=dtype, nullable=True)})
+    table, contract = pa.table({"x": array}), Contract(columns={"x": Column(dtype=dtype, nullable=True)})
     expected, found = outcome(contract.check, table), outcome(check_frame, as_frame(spark, table), contract)
     if isinstance(expected, tuple):
         assert found == expected
     else:
         assert fingerprint(found) == fingerprint(expected)
         assert contract.cast(found.toArrow()).equals(expected) or pa.types.is_floating(expected["x"].type)
+
+
+def test_the_same_casts_are_exact_on_each_spark(spark) -> None:
+    """All of them in one query: what is not exact is counted, the rest gives the same values."""
+    arrays = {case.replace(" ", "_"): array for case, (array, _) in CASTS.items()}
+    rows = {name: pa.concat_arrays([x, pa.nulls(4 - len(x), x.type)]) for name, x in arrays.items()}
+    dtypes = zip(arrays, [dtype for _, dtype in CASTS.values()], strict=True)
+    contract = Contract(columns={name: Column(dtype=dtype, nullable=True) for name, dtype in dtypes})
+    table = pa.table(rows)
+    frame = as_frame(spark, table)
+    checked = {name: outcome(contract.select([name]).check, table.select([name])) for name in rows}
+    wrong = {name: cast.wrong for name, cast in contract_sql._casts(frame, contract).items() if cast.wrong}
+    (counts,) = frame.selectExpr(*(f"count_if({condition})" for condition in wrong.values())).collect()
+    refused = {name for name, count in zip(wrong, counts, strict=True) if count}
+    assert refused == {name for name, found in checked.items() if isinstance(found, tuple)}
+    exact = [name for name in rows if name not in refused]
+    found = check_frame(frame.selectExpr(*exact), contract.select(exact))
+    assert fingerprint(found) == fingerprint(contract.select(exact).check(table.select(exact)))
 
 
 @on_one_spark

@@ -20,7 +20,6 @@ from mlkit.data.drift import (
     Counts,
     compare,
     count,
-    count_days,
     count_stream,
     make_bins,
     read_baseline,
@@ -174,18 +173,6 @@ def test_a_stream_is_counted_batch_by_batch():
     for size in (7, 100_000):
         assert count_stream(rows.to_batches(max_chunksize=size), bins) == whole
     assert count_stream(pa.Table.from_pandas(rows.to_pandas()).to_batches(), bins) == whole
-
-
-def test_days_add_up_to_the_whole():
-    """Days are those of UTC; a row without a time belongs to none."""
-    hours = [dt.datetime(1969, 12, 31, 23) + dt.timedelta(hours=hour) for hour in range(50)]  # noqa: DTZ001
-    rows = pa.table({"at": pa.array([*hours, None], pa.timestamp("us")), "x": np.arange(51.0)})
-    bins = {"x": make_bins(rows.column("x"))}
-    days = count_days(rows.to_batches(max_chunksize=20), bins, time="at")
-    totals = {str(day): found["x"].total for day, found in days.items()}
-    assert totals == {"1969-12-31": 1, "1970-01-01": 24, "1970-01-02": 24, "1970-01-03": 1}
-    timed = count(rows.column("x").slice(0, 50), bins["x"])
-    assert sum((found["x"] for found in days.values()), Counts.empty(bins["x"])) == timed
 
 
 def test_a_baseline_survives_its_file(tmp_path):

@@ -112,17 +112,6 @@ def test_a_comparison_as_plain_values():
     assert plain["w1"] is None
 
 
-def test_days_in_any_order_are_the_same_days():
-    """No list of days is no rows; one list of parts is their sum where rows are taken."""
-    days = [words([9, 1, 0, 0, number]) for number in range(3)]
-    whole = sum(days[1:], days[0])
-    parts = compare(days, days[::-1], WORDS, alpha=0.01)
-    assert (parts.rows, parts.effect) == ((whole.total, whole.total), 0.0)
-    assert "3 and 3 days are too few" in parts.note
-    nothing = compare([], days, WORDS, alpha=0.01)
-    assert (nothing.p_value, nothing.rows, nothing.visible) == (1.0, (0, whole.total), 1.0)
-
-
 def test_distance_in_units_of_the_column():
     """All rows three further on are three away, each bin taken at its middle; none on a side is not known."""
     low = count(pa.array([0.5, 1.5, 2.5]), NUMBERS)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlkit.data.drift import count_days, count_stream, make_bins
-from mlkit.data.drift_sql import count_frame, count_frame_days, count_rows, count_rows_days
+from mlkit.data.drift import count_stream, make_bins
+from mlkit.data.drift_sql import count_frame, count_rows
 from mlkit.errors import MlkitError
 from tests.conftest import SPARKS
 from tests.data.frames import as_frame
@@ -96,22 +95,12 @@ def test_edges_and_their_neighbours(spark) -> None:
     assert count_frame(as_frame(spark, rows), {"x": bins}) == counted
 
 
-@pytest.mark.parametrize("time", ["instant", "naïve `time`", "day"])
-def test_the_same_days(spark, time) -> None:
-    """Days are those of UTC whatever the zone of the session, before 1970 too."""
-    bins = {name: NUMBERS[name] for name in ("real", "text")}
-    counted = count_days(TABLE.to_batches(), bins, time=time)
-    assert dt.date(1969, 12, 31) in counted
-    assert count_frame_days(as_frame(spark, TABLE), bins, time=time) == counted
-
-
 @on_one_spark
 def test_rows_are_counted_where_they_are(spark) -> None:
     """One call serves a stream and a frame."""
     bins = {"real": NUMBERS["real"]}
     frame = as_frame(spark, TABLE)
     assert count_rows(frame, bins) == count_rows(TABLE.to_reader(), bins)
-    assert count_rows_days(frame, bins, time="day") == count_rows_days(TABLE.to_reader(), bins, time="day")
     assert count_frame(frame, {}) == {}
 
 

@@ -20,12 +20,10 @@ from mlkit.data.split import MAX_FOLDS, Split, assign_folds, assign_parts
 from mlkit.data.split_sql import frame_folds, part_sql
 from mlkit.digest.fingerprint import fingerprint
 from mlkit.errors import MlkitError
-from tests.conftest import SPARKS
+from tests.conftest import on_each_spark, on_one_spark
 from tests.data.frames import as_frame
 
 pytestmark = pytest.mark.newest_only
-# What is said before, or whatever, Spark answers is the same on each; a JVM takes a second for each table.
-on_one_spark = pytest.mark.parametrize("spark", SPARKS[:1], indirect=True)
 
 START = dt.datetime(2024, 1, 1)  # noqa: DTZ001 - naive on purpose
 COUNT = 300
@@ -82,10 +80,11 @@ def frame(spark, rows):
     return as_frame(spark, rows)
 
 
-def by_id(frame, expression: str) -> list[int]:
-    """What an expression says of each row, in the order of the keys."""
-    found = dict(map(tuple, frame.selectExpr("id", expression).collect()))
-    return [int(found[number]) for number in sorted(found)]
+def by_id(frame, *expressions: str) -> list[int] | list[list[int]]:
+    """What an expression, or each of several, says of each row in the order of the keys."""
+    rows = sorted(tuple(map(int, row)) for row in frame.selectExpr("id", *expressions).collect())
+    found = [list(column) for column in list(zip(*rows, strict=True))[1:]]
+    return found if len(expressions) > 1 else found[0]
 
 
 def outcome(function, *arguments, **options):
@@ -96,7 +95,7 @@ def outcome(function, *arguments, **options):
         return type(exc), exc.code, exc.message, exc.path
 
 
-@pytest.mark.parametrize("rule", RULES)
+@on_each_spark("rule", RULES, on_jvm=["group", "classes", "instant", "naive", "day", "wide", "real"])
 def test_every_row_is_in_the_part_it_is_in_here(rows, frame, rule) -> None:
     """By hash, by group, by time of any type, and stratified, ties and duplicates included."""
     names = {"key": KEY, "target": "label"}
@@ -107,22 +106,19 @@ def test_every_row_is_in_the_part_it_is_in_here(rows, frame, rule) -> None:
         assert by_id(frame, part_sql(frame, RULES[rule], **names)) == expected.tolist()
 
 
-@pytest.mark.parametrize("rule", ["key", "group", "classes", "naive", "wide"])
+@on_each_spark("rule", ["key", "group", "classes", "naive", "wide"], on_jvm=["group", "classes", "naive"])
 def test_every_row_is_in_the_fold_it_is_in_here(rows, frame, rule) -> None:
     """Folds of a study follow the rule of the split, with a seed of their own."""
     options = {"split": RULES[rule].replace(validation=0.0), "key": KEY, "target": "label", "seed": 5}
     here, there = assign_folds(rows, 4, **options), frame_folds(frame, 4, **options)
-    assert by_id(frame, there.expression) == here.ids.tolist()
     assert (there.count, there.forward) == (here.count, here.forward)
-    for (fit, score), (fit_here, score_here) in zip(there.pairs(), here.pairs(), strict=True):
-        assert by_id(frame, f"CAST({fit} AS INT)") == np.isin(np.arange(COUNT), fit_here).astype(int).tolist()
-        assert (
-            by_id(frame, f"CAST({score} AS INT)")
-            == np.isin(np.arange(COUNT), score_here).astype(int).tolist()
-        )
+    parts = [part for pair in there.pairs() for part in pair]
+    expected = [np.isin(np.arange(COUNT), ids).astype(int).tolist() for pair in here.pairs() for ids in pair]
+    found = by_id(frame, there.expression, *(f"CAST({part} AS INT)" for part in parts))
+    assert found == [here.ids.tolist(), *expected]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@on_each_spark("seed", range(3), on_jvm=[0])
 def test_without_a_key_whole_rows_are_hashed(spark, seed) -> None:
     """Equal rows stay together, on both sides alike, whatever the rule."""
     table = make_rows(seed, 80).select(["instant", "label", "number", "x"])
@@ -136,22 +132,25 @@ def test_without_a_key_whole_rows_are_hashed(spark, seed) -> None:
         assert by_id(frame, part) == assign_parts(content, split, target="number").tolist()
 
 
-def test_both_parts_have_the_fingerprints_that_they_have_here(rows, frame) -> None:
+CUTS = [Split(), Split(validation=0.3), Split(stratify=True), Split(stratify=True, validation=0.3)]
+
+
+@on_each_spark("split", CUTS, on_jvm=CUTS[-1:])
+def test_both_parts_have_the_fingerprints_that_they_have_here(rows, frame, split) -> None:
     """Train, test, the validation rows among train, and the folds of a study on them."""
-    for split in (Split(), Split(validation=0.3), Split(stratify=True)):
-        names = {"key": KEY, "target": "label"}
-        here, there = cut_rows(ordered(rows), split, **names), cut_frame(frame, split, **names)
-        assert there.fingerprints == here.fingerprints == (fingerprint(there.train), fingerprint(there.test))
-        assert there.rows == (here.train.num_rows, here.test.num_rows)
-        assert repr(there).splitlines()[0] == f"Frame{str(here).splitlines()[0]}  (in Spark)"
-        held_out = here.train.filter(pa.array(here.held_out))["id"].to_pylist()
-        assert there.validation == len(held_out)
-        found = there.train.where(there.held_out).selectExpr("id").collect()
-        assert sorted(row[0] for row in found) == sorted(held_out)
-        folds = study_folds(here, 3, split=split, seed=1, **names)
-        in_spark = study_frame_folds(there, 3, split=split, seed=1, **names)
-        in_key_order = np.argsort(here.train["id"].to_numpy())
-        assert by_id(there.train, in_spark.expression) == folds.ids[in_key_order].tolist()
+    names = {"key": KEY, "target": "label"}
+    here, there = cut_rows(ordered(rows), split, **names), cut_frame(frame, split, **names)
+    assert there.fingerprints == here.fingerprints == (fingerprint(there.train), fingerprint(there.test))
+    assert there.rows == (here.train.num_rows, here.test.num_rows)
+    assert repr(there).splitlines()[0] == f"Frame{str(here).splitlines()[0]}  (in Spark)"
+    held_out = here.train.filter(pa.array(here.held_out))["id"].to_pylist()
+    assert there.validation == len(held_out)
+    found = there.train.where(there.held_out).selectExpr("id").collect()
+    assert sorted(row[0] for row in found) == sorted(held_out)
+    folds = study_folds(here, 3, split=split, seed=1, **names)
+    in_spark = study_frame_folds(there, 3, split=split, seed=1, **names)
+    in_key_order = np.argsort(here.train["id"].to_numpy())
+    assert by_id(there.train, in_spark.expression) == folds.ids[in_key_order].tolist()
 
 
 LAST = {"one class is rare": ["a"] * 59 + ["b"], "a label is missing": ["a", "b"] * 29 + ["a", None]}
@@ -218,7 +217,7 @@ def test_floats_are_put_in_order_exactly(spark) -> None:
     assert by_id(frame, ordinal("x", pa.float64())) == bits.tolist()
 
 
-@pytest.mark.parametrize("rule", ["classes", "naive", "real"])
+@on_each_spark("rule", ["classes", "naive", "real"], on_jvm=["real"])
 def test_no_row_is_sorted_or_moved_to_be_split(frame, rule) -> None:
     """The part of a row follows from the row and constants: no exchange, no window, no function of ours."""
     if os.environ.get("MLKIT_TEST_REMOTE_CONNECT"):

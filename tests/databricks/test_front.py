@@ -23,6 +23,7 @@ from mlkit.engines.spark.session import open_session
 from mlkit.errors import StoreError
 from mlkit.targets import SparkTarget
 from tests.databricks.front import Front, workspace_front
+from tests.spark_ml import plan_after_deployment
 
 TOKEN, CLUSTER = "dapi-0123456789-not-a-real-one", "0101-010101-abcdefgh"
 REMOTE_CALLS = "/spark.connect.SparkConnectService/"
@@ -97,7 +98,10 @@ def test_a_profile_leads_to_spark(workspace, profile, target, fields) -> None:
 
 
 def test_a_target_leads_to_tables(profile, tmp_path) -> None:
-    """A table published through the workspace has the name that it has in the local store."""
+    """A table published through the workspace has the name that it has in the local store.
+
+    And a plan right after a deployment there says that there is nothing to do.
+    """
     profile({"cluster": CLUSTER})  # leaves the profile's file
     config = tmp_path / "mlkit.toml"
     config.write_text(f"""
@@ -105,13 +109,13 @@ def test_a_target_leads_to_tables(profile, tmp_path) -> None:
         spark = {{ profile = "there", cluster = "{CLUSTER}" }}
         schemas = {{ features = "front_f", training = "front_t", monitoring = "front_m" }}
     """)
-    published = [
-        mlkit.open_workspace(target, home=tmp_path, config=config).engine.publish(
-            TRAINING, "airports", airports().to_reader()
-        )
-        for target in ("prod", "local")
-    ]
+    prod, local = (mlkit.open_workspace(target, home=tmp_path, config=config) for target in ("prod", "local"))
+    published = [each.engine.publish(TRAINING, "airports", airports().to_reader()) for each in (prod, local)]
     assert published[0] == published[1]
+    project = mlkit.ModelProject(
+        "flights", target="delay", key="flight_id", metric="rmse", split=mlkit.Split(seed=7), workspace=prod
+    )
+    assert plan_after_deployment(project) == "nothing"
 
 
 def test_an_environment_leads_to_spark(workspace) -> None:

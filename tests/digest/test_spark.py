@@ -151,7 +151,8 @@ def test_no_rows(spark) -> None:
 
 def test_plan_is_one_aggregation(spark) -> None:
     """No function of ours runs on executors, and rows are shuffled only as partial sums."""
-    frame = spark.range(100).selectExpr("id", "string(id) AS s")
+    nested = "struct(array(string(id)) AS list, CAST(id AS DECIMAL(20, 2)) AS money) AS n"
+    frame = spark.range(100).selectExpr("id", "string(id) AS s", nested)
     fields = fields_of(frame)
     both = [f"{sql.lane(index, fields)} AS l{index}" for index in (0, 1)]
     query = frame.selectExpr(*both).selectExpr(*sql.state(["l0", "l1"]))

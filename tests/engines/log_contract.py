@@ -44,8 +44,8 @@ def numbers(engine, **window) -> list[int]:
     return fetched(engine.scan_log(LOG, **window)).column("number").to_pylist()
 
 
-class LogContract:
-    """One test per promise; the fixture `engine` gives an engine over an empty store."""
+class _Logged:
+    """A log of three batches."""
 
     @pytest.fixture
     def logged(self, engine):
@@ -53,6 +53,10 @@ class LogContract:
         for first in (0, 3, 6):
             assert engine.log(LOG, answers(first).to_reader(), batch=f"run {first}")
         return engine
+
+
+class LogContract(_Logged):
+    """What a store may break; the fixture `engine` gives an engine over an empty store."""
 
     def test_batch_is_logged_once_for_ever(self, logged):
         """The same name again adds nothing, whatever rows come with it; another name does."""
@@ -70,11 +74,6 @@ class LogContract:
         assert all(field.nullable for field in engine.describe(LOG).schema)
         assert engine.describe(LOG).properties["kind"] == "log"
 
-    def test_no_log_is_none(self, engine):
-        """Nothing was logged yet."""
-        assert engine.scan_log(LOG) is None
-        assert engine.trim_log(LOG, before=START) == 0
-
     def test_batch_without_rows_counts(self, engine):
         """It is known afterwards as any other."""
         assert engine.log(LOG, answers(0, 0).to_reader(), batch="none")
@@ -91,19 +90,9 @@ class LogContract:
         assert numbers(logged, since=at(8)) == [8, 9]
         assert fetched(logged.read(LOG)).equals(found)
 
-    def test_column_never_changes_its_type(self, logged):
-        """The error names it, and nothing is written."""
-        rows = answers(9).set_column(2, "prediction", pa.array(["late"] * 3))
-        with pytest.raises(DataError, match="DAT080") as caught:
-            logged.log(LOG, rows.to_reader(), batch="texts")
-        assert caught.value.path == "prediction"
-        with pytest.raises(DataError, match="DAT011"):
-            logged.log(LOG, answers(9, Prediction=pa.array([1.0] * 3)).to_reader(), batch="case")
-        assert numbers(logged) == list(range(9))
-
-    @pytest.mark.parametrize(
-        ("window", "expected"),
-        [
+    def test_window_is_half_open(self, logged):
+        """The first instant counts, the last does not; to the microsecond, in any zone."""
+        for window, expected in (
             ({"since": at(2), "until": at(4)}, [2, 3]),
             ({"since": at(2) + MICROSECOND}, [3, 4, 5, 6, 7, 8]),
             ({"until": at(2) + MICROSECOND}, [0, 1, 2]),
@@ -111,27 +100,8 @@ class LogContract:
             ({"since": at(2), "until": at(2)}, []),
             ({"since": at(99)}, []),
             ({"since": at(2).astimezone(dt.timezone(dt.timedelta(hours=-7))), "until": at(4)}, [2, 3]),
-        ],
-    )
-    def test_window_is_half_open(self, logged, window, expected):
-        """The first instant counts, the last does not; to the microsecond, in any zone."""
-        assert numbers(logged, **window) == expected
-
-    def test_window_of_some_columns(self, logged):
-        """In the order asked for, the column of the window not among them."""
-        found = fetched(logged.scan_log(LOG, since=at(2), until=at(4), columns=["prediction", "number"]))
-        assert found.column_names == ["prediction", "number"]
-        assert found.column("number").to_pylist() == [2, 3]
-
-    def test_texts_may_come_as_dictionaries(self, logged):
-        """The same texts, in batches that never had the column too; other types come as they are."""
-        logged.log(LOG, answers(9, 4, word=["a", None, "", "a"]).to_reader(), batch="texts")
-        columns = ["word", "number"]
-        plain = fetched(logged.scan_log(LOG, since=at(5), columns=columns))
-        coded = fetched(logged.scan_log(LOG, since=at(5), columns=columns, coded=[*columns, "none"]))
-        assert coded.to_pylist() == plain.to_pylist()
-        assert coded.column("number").type == plain.column("number").type
-        assert plain.column("word").to_pylist().count("a") == 2
+        ):
+            assert numbers(logged, **window) == expected
 
     def test_window_by_another_column(self, logged):
         """A row without the instant is left out where there is a bound, a batch without the column too."""
@@ -140,20 +110,6 @@ class LogContract:
         assert numbers(logged, column="label_time", until=at(55)) == [9]
         assert numbers(logged, column="label_time", since=at(0)) == [9, 11]
         assert len(numbers(logged, column="label_time")) == 12
-
-    @pytest.mark.parametrize(
-        ("options", "code"),
-        [
-            ({"columns": ["numbr"]}, "DAT045"),
-            ({"column": "when", "since": START}, "DAT045"),
-            ({"column": "number", "since": START}, "DAT081"),
-            ({"since": START.replace(tzinfo=None)}, "DAT081"),
-        ],
-    )
-    def test_wrong_window_is_refused(self, logged, options, code):
-        """A column that is not there or holds no instants, a wall clock as a bound."""
-        with pytest.raises(DataError, match=code):
-            logged.scan_log(LOG, **options)
 
     def test_racers_log_a_batch_once(self, engine):
         """Of five threads that log the same new batches, the first of the log among them, one adds each."""
@@ -166,13 +122,6 @@ class LogContract:
             assert sum(task.result(100) for task in tasks) == 3
         assert numbers(engine) == list(range(9))
 
-    def test_log_is_one_table_among_others(self, logged):
-        """It is listed once under its name, and no other table may have the name of a part."""
-        assert logged.tables(MONITORING) == [LOG]
-        for kind in "bt":
-            with pytest.raises(NamingError, match="NAM006"):
-                logged.create(TableName(MONITORING, f"{LOG.name}__{kind}{'0' * 32}"), answers(0).to_reader())
-
     def test_trimmed_rows_are_gone_for_good(self, logged):
         """Batches that ended earlier go; their names stay taken."""
         assert logged.trim_log(LOG, before=at(6)) == 6
@@ -181,8 +130,6 @@ class LogContract:
         assert logged.trim_log(LOG, before=at(6)) == 0
         assert numbers(logged) == [6, 7, 8]
         assert logged.tables(MONITORING) == [LOG]
-
-    # drop
 
     def test_dropped_table_is_gone(self, engine):
         """A published one, one that grows and a log; each can be made anew."""
@@ -202,3 +149,57 @@ class LogContract:
         assert engine.publish(TRAINING, "answers", answers(0).to_reader()).created
         assert engine.log(LOG, answers(0).to_reader(), batch="one")
         assert numbers(engine) == [0, 1, 2]
+
+
+class LogCallContract(_Logged):
+    """What is kept by an engine's own code, whatever its store answers."""
+
+    def test_no_log_is_none(self, engine):
+        """Nothing was logged yet."""
+        assert engine.scan_log(LOG) is None
+        assert engine.trim_log(LOG, before=START) == 0
+
+    def test_column_never_changes_its_type(self, logged):
+        """The error names it, and nothing is written."""
+        rows = answers(9).set_column(2, "prediction", pa.array(["late"] * 3))
+        with pytest.raises(DataError, match="DAT080") as caught:
+            logged.log(LOG, rows.to_reader(), batch="texts")
+        assert caught.value.path == "prediction"
+        with pytest.raises(DataError, match="DAT011"):
+            logged.log(LOG, answers(9, Prediction=pa.array([1.0] * 3)).to_reader(), batch="case")
+        assert numbers(logged) == list(range(9))
+
+    def test_window_of_some_columns(self, logged):
+        """In the order asked for, the column of the window not among them."""
+        found = fetched(logged.scan_log(LOG, since=at(2), until=at(4), columns=["prediction", "number"]))
+        assert found.column_names == ["prediction", "number"]
+        assert found.column("number").to_pylist() == [2, 3]
+
+    def test_texts_may_come_as_dictionaries(self, logged):
+        """The same texts, in batches that never had the column too; other types come as they are."""
+        logged.log(LOG, answers(9, 4, word=["a", None, "", "a"]).to_reader(), batch="texts")
+        columns = ["word", "number"]
+        plain = fetched(logged.scan_log(LOG, since=at(5), columns=columns))
+        coded = fetched(logged.scan_log(LOG, since=at(5), columns=columns, coded=[*columns, "none"]))
+        assert coded.to_pylist() == plain.to_pylist()
+        assert coded.column("number").type == plain.column("number").type
+        assert plain.column("word").to_pylist().count("a") == 2
+
+    def test_wrong_window_is_refused(self, engine):
+        """A column that is not there or holds no instants, a wall clock as a bound."""
+        engine.log(LOG, answers(0).to_reader(), batch="one")
+        for options, code in (
+            ({"columns": ["numbr"]}, "DAT045"),
+            ({"column": "when", "since": START}, "DAT045"),
+            ({"column": "number", "since": START}, "DAT081"),
+            ({"since": START.replace(tzinfo=None)}, "DAT081"),
+        ):
+            with pytest.raises(DataError, match=code):
+                engine.scan_log(LOG, **options)
+
+    def test_log_is_one_table_among_others(self, logged):
+        """It is listed once under its name, and no other table may have the name of a part."""
+        assert logged.tables(MONITORING) == [LOG]
+        for kind in "bt":
+            with pytest.raises(NamingError, match="NAM006"):
+                logged.create(TableName(MONITORING, f"{LOG.name}__{kind}{'0' * 32}"), answers(0).to_reader())

@@ -7,16 +7,15 @@ its own, which its runs share as those of a person at work do. What each made is
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import re
-import runpy
 import shutil
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
+
+from tests.scripts import run_script
 
 LOG = "steps.jsonl"
 
@@ -45,15 +44,10 @@ def run(script: str, switch: str) -> dict[str, Any]:
     """One run: what it printed, what stopped it, what its steps did, and what it left behind."""
     os.environ.update(MLKIT_STEPS=switch, MLKIT_STEPS_LOG=LOG)
     Path(LOG).write_text("", encoding="utf-8")
-    printed, left, error = io.StringIO(), {}, ""
-    with contextlib.redirect_stdout(printed):
-        try:
-            left = runpy.run_path(script, run_name="__main__")
-        except Exception:  # noqa: BLE001 - whatever an example does wrong is what is to be told
-            error = traceback.format_exc()
+    ran = run_script(script)
     steps = [json.loads(line)["outcome"] for line in Path(LOG).read_text(encoding="utf-8").splitlines()]
-    told = {"printed": printed.getvalue(), "error": error, "steps": steps}
-    return told if error else {**told, "folder": str(left["FOLDER"]), "made": made(left)}
+    told = {"printed": ran.printed, "error": ran.error, "steps": steps}
+    return told if ran.error else {**told, "folder": str(ran.left["FOLDER"]), "made": made(ran.left)}
 
 
 def made(left: dict[str, Any]) -> dict[str, Any]:

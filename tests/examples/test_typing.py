@@ -40,6 +40,15 @@ KNOWN = {
     "load()": "pandas.core.frame.DataFrame",
     "tidy": "mlkit.research.steps.step.Step[[",
 }
+MORE = ("Column", "Contract", "Monitor", "Split")
+# What an editor takes without a mark, as it works.
+RIGHT = (
+    'Split(by="carrier")',
+    'Split(by=["carrier", "day"])',
+    'Monitor(inputs=["hour"])',
+    'Contract(columns={"carrier": Column(dtype="category", categories=["AA", "UA"])}, unique=["carrier"])',
+    "project.explain()",
+)
 # What an editor marks before it runs.
 WRONG = {
     'project.deploy("diamonds")': "arg-type",
@@ -49,6 +58,7 @@ WRONG = {
     "project.study(by_weight, snapshot)": "call-arg",
     'Gate(threshold="low")': "arg-type",
     "Split(tset=0.2)": "call-arg",
+    "Split(by=3)": "arg-type",
     "tidy(3)": "arg-type",
     "study.worst": "attr-defined",
 }
@@ -71,7 +81,8 @@ def test_an_editor_knows_the_type_of_everything_in_the_examples(tmp_path) -> Non
     text = (ROOT / "examples" / "regression.py").read_text(encoding="utf-8")
     reveals = "".join(f"reveal_type({name})\n" for name in KNOWN)
     script = tmp_path / "hover.py"
-    script.write_text(f"{text}\n{reveals}{''.join(f'{line}{chr(10)}' for line in WRONG)}", encoding="utf-8")
+    lines = "\n".join([f"from mlkit import {', '.join(MORE)}", *RIGHT, *WRONG])
+    script.write_text(f"{text}\n{reveals}{lines}\n", encoding="utf-8")
     said = mypy(*EXAMPLES, script)
     errors = re.findall(r"(\S+?):\d+: error: .*\[([\w-]+)\]", said)
     assert [kind for _, kind in errors] == list(WRONG.values()), said

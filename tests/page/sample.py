@@ -6,6 +6,7 @@ import datetime as dt
 import math
 import random
 
+from mlkit.page import plots
 from mlkit.page.document import PageSection, document, shadow
 from mlkit.page.html import (
     Html,
@@ -21,22 +22,6 @@ from mlkit.page.html import (
     table,
     tag,
     tiles,
-)
-from mlkit.page.plots import (
-    Bar,
-    Line,
-    Point,
-    Rule,
-    Span,
-    bar_plot,
-    heat_table,
-    histogram_pair,
-    interval_plot,
-    line_plot,
-    parallel_plot,
-    scatter_plot,
-    spark_line,
-    timeline_plot,
 )
 
 NOW = dt.datetime(2026, 6, 30, 9, 15, tzinfo=dt.UTC)
@@ -84,7 +69,7 @@ def masthead() -> Html:
                     ("better than baseline", "24.6%"),
                     ("drift", badge("quiet", status="fine")),
                     ("age of the data", "3 days"),
-                    ("live score", spark_line(values, title="live rmse of eight weeks, 1.2 to 2.2")),
+                    ("live score", plots.spark_line(values, title="live rmse of eight weeks, 1.2 to 2.2")),
                 ]
             ),
         ]
@@ -127,21 +112,21 @@ def deployments() -> Html:
     """Who served when, and two scores side by side."""
     start = NOW - 20 * WEEK
     spans = [
-        Span("champion", start, start + 6 * WEEK, "v5", "fine"),
-        Span("champion", start + 6 * WEEK, start + 17 * WEEK, "v7", "fine"),
-        Span("champion", start + 17 * WEEK, NOW, "v8", "fine"),
-        Span("kept", start + 9 * WEEK, label="candidate v7b: 24.41, not better", status="look"),
-        Span("rejected", start + 3 * WEEK, label="NaN in the scores", status="act"),
+        plots.Span("champion", start, start + 6 * WEEK, "v5", "fine"),
+        plots.Span("champion", start + 6 * WEEK, start + 17 * WEEK, "v7", "fine"),
+        plots.Span("champion", start + 17 * WEEK, NOW, "v8", "fine"),
+        plots.Span("kept", start + 9 * WEEK, label="candidate v7b: 24.41, not better", status="look"),
+        plots.Span("rejected", start + 3 * WEEK, label="NaN in the scores", status="act"),
     ]
     scores = [
-        Bar("v8 (candidate)", 23.42, 23.1, 23.75, note="n = 403,110"),
-        Bar("v7 (champion)", 24.30, 23.9, 24.7, note="n = 403,110"),
-        Bar("baseline", 31.08, 30.6, 31.5),
+        plots.Bar("v8 (candidate)", 23.42, 23.1, 23.75, note="n = 403,110"),
+        plots.Bar("v7 (champion)", 24.30, 23.9, 24.7, note="n = 403,110"),
+        plots.Bar("baseline", 31.08, 30.6, 31.5),
     ]
     return join(
         [
             figure(
-                timeline_plot(
+                plots.timeline_plot(
                     spans,
                     title="versions that served",
                     names={"fine": "served", "look": "kept", "act": "rejected"},
@@ -149,11 +134,11 @@ def deployments() -> Html:
                 caption="Each promotion of the ledger; a diamond is a deployment that changed nothing.",
             ),
             figure(
-                interval_plot(
+                plots.interval_plot(
                     scores,
                     title="scores on the same rows",
                     x_label="rmse",
-                    rules=[Rule(25.0, "gate 25.0", upright=True, status="act")],
+                    rules=[plots.Rule(25.0, "gate 25.0", upright=True, status="act")],
                 ),
                 caption="On the same 403,110 rows, with 95% intervals; none of them was trained on.",
             ),
@@ -177,8 +162,8 @@ def live() -> Html:
     drift = [0.03 + 0.02 * chance.random() + (0.12 if place > 16 else 0) for place in range(20)]
     score = [None if place == 11 else 0.2 + 0.01 * place + 0.02 * chance.random() for place in range(20)]
     lines = [
-        Line("drift of the predictions", times, drift, dots=True),
-        Line(
+        plots.Line("drift of the predictions", times, drift, dots=True),
+        plots.Line(
             "error, share of threshold",
             times,
             score,
@@ -187,10 +172,10 @@ def live() -> Html:
         ),
     ]
     rules = [
-        Rule(0.1, "alarm", status="act"),
-        Rule(times[5], "v7", upright=True),
-        Rule(times[16], "v8", upright=True),
-        Rule(times[17], "v8b", upright=True),
+        plots.Rule(0.1, "alarm", status="act"),
+        plots.Rule(times[5], "v7", upright=True),
+        plots.Rule(times[16], "v8", upright=True),
+        plots.Rule(times[17], "v8b", upright=True),
     ]
     bins = [*(f"{low} to {low + 100}" for low in range(0, 2000, 100)), "missing"]
     old = [math.exp(-((place - 8) ** 2) / 18) for place in range(20)] + [0.05]
@@ -198,19 +183,19 @@ def live() -> Html:
     return join(
         [
             figure(
-                line_plot(lines, title="drift and live error by week", y_label="share", rules=rules),
+                plots.line_plot(lines, title="drift and live error by week", y_label="share", rules=rules),
                 caption="Weekly, with promotions. One week had no labels.",
                 table=table(["week", "drift", "error"], list(zip(times, drift, score, strict=True))),
             ),
             tag("h3", badge("DRIFT", status="act"), " distance"),
             figure(
-                histogram_pair(
+                plots.histogram_pair(
                     bins, old, new, title="distance by bin", marked=["1000 to 1100", "500 to 600"]
                 ),
                 caption="Share of rows by bin.",
             ),
             figure(
-                histogram_pair(
+                plots.histogram_pair(
                     ["AA", "B6", "a very long carrier name", "UA"],
                     [4, 3, 2, 1],
                     [3, 3, 3, 1],
@@ -226,26 +211,26 @@ def trial() -> Html:
     """Importances, predictions against labels, a confusion."""
     chance = random.Random(2)  # noqa: S311 - a picture, no secret
     bars = [
-        Bar(f"feature_{name}", 8 / (1 + place**1.3), 7 / (1 + place**1.3), 9 / (1 + place**1.3))
+        plots.Bar(f"feature_{name}", 8 / (1 + place**1.3), 7 / (1 + place**1.3), 9 / (1 + place**1.3))
         for place, name in enumerate(
             ["hour", "distance", "per_mile_of_the_longest_name", "carrier", "is_ua", "weekday"]
         )
     ]
-    bars.append(Bar("noise", -0.12, -0.4, 0.2))
-    cloud = [Point(x, x + chance.gauss(0, 12)) for x in (chance.gauss(20, 25) for _ in range(4000))]
+    bars.append(plots.Bar("noise", -0.12, -0.4, 0.2))
+    cloud = [plots.Point(x, x + chance.gauss(0, 12)) for x in (chance.gauss(20, 25) for _ in range(4000))]
     few = [
-        Point(chance.gauss(0, 1), chance.gauss(place, 1), group=name)
+        plots.Point(chance.gauss(0, 1), chance.gauss(place, 1), group=name)
         for place, name in enumerate(["AA", "B6", "UA", "DL"])
         for _ in range(30)
     ]
     return join(
         [
             figure(
-                bar_plot(bars, title="importance by permutation", x_label="rise of the rmse"),
+                plots.bar_plot(bars, title="importance by permutation", x_label="rise of the rmse"),
                 caption="How much worse without; whiskers: spread of ten permutations.",
             ),
             figure(
-                scatter_plot(
+                plots.scatter_plot(
                     cloud,
                     title="predicted against actual",
                     x_label="actual",
@@ -255,11 +240,11 @@ def trial() -> Html:
                 caption="On the sealed rows.",
             ),
             figure(
-                scatter_plot(few, title="by carrier", x_label="component 1", y_label="component 2"),
+                plots.scatter_plot(few, title="by carrier", x_label="component 1", y_label="component 2"),
                 caption="Four kinds, each with a shape of its own.",
             ),
             tag("h3", "Classes"),
-            heat_table(
+            plots.heat_table(
                 ["early", "on time", "late"],
                 [[802, 130, 12], [95, 2204, 310], [4, 260, 1190]],
                 title="confusion",
@@ -283,7 +268,7 @@ def study() -> Html:
     best = [min(score[: place + 1]) for place in keys]
     rows = sorted(zip(keys, score, kind, rate, depth, leaves, strict=True), key=lambda row: row[1])
     spans = [
-        Span(
+        plots.Span(
             f"worker {key % 2 + 1}",
             NOW + key * dt.timedelta(minutes=2),
             NOW + (key + 1.7) * dt.timedelta(minutes=2),
@@ -304,7 +289,7 @@ def study() -> Html:
                     label="leaderboard",
                 ),
                 figure(
-                    parallel_plot(
+                    plots.parallel_plot(
                         {
                             "model": kind,
                             "learning_rate": rate,
@@ -320,17 +305,20 @@ def study() -> Html:
                     caption="Drag along an axis to select.",
                 ),
                 figure(
-                    scatter_plot(
-                        [Point(k, s, f"trial {k}: {s:.2f}", k) for k, s in zip(keys, score, strict=True)],
+                    plots.scatter_plot(
+                        [
+                            plots.Point(k, s, f"trial {k}: {s:.2f}", k)
+                            for k, s in zip(keys, score, strict=True)
+                        ],
                         title="course",
                         x_label="trial",
                         y_label="rmse",
-                        lines=[Line("best so far", keys, best, stepped=True)],
+                        lines=[plots.Line("best so far", keys, best, stepped=True)],
                     ),
                     caption="Drag to select trials.",
                 ),
                 figure(
-                    timeline_plot(
+                    plots.timeline_plot(
                         spans,
                         title="when each trial ran",
                         names={"fine": "complete", "quiet": "pruned", "act": "failed"},

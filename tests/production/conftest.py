@@ -2,34 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from multiprocessing import forkserver
-from pathlib import Path
-
 import pytest
 
 from tests.production import scenes
-
-# What the first deployment of a process loads on the way.
-_LOADED = (
-    "alembic.command",
-    "mlflow.pyfunc",
-    "mlflow.store.model_registry.sqlalchemy_workspace_store",
-    "mlflow.store.tracking.sqlalchemy_workspace_store",
-    "mlkit.engines.local",
-    "pandera.pandas",
-    "tests.production.scenes",
-)
-
-
-@pytest.fixture(scope="session")
-def fork_server():
-    """Start, in the repository, the process that all children are forked from."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-        patch.delenv("MLKIT_TEST_FAIL", raising=False)
-        multiprocessing.get_context("forkserver").set_forkserver_preload(list(_LOADED))
-        forkserver.ensure_running()
 
 
 @pytest.fixture

@@ -115,15 +115,17 @@ def test_before_the_first_promotion_nothing_served(stores):
     with pytest.raises(UsageError, match="nothing served at 2026-03-29T02:00:00Z yet") as caught:
         explain_version(stores, at="2026-03-29T02:00:00Z")
     assert caught.value.code == "CLI078"
+    with pytest.raises(UsageError, match="CLI006"):
+        explain_version(stores)
 
 
 def test_a_time_explains_itself(story):
-    """`explain` takes a time in place of a version, and not both."""
+    """`explain` takes a time in place of a version, and not both; without either it is what serves."""
     assert explain_version(story, at="2026-03-29T02:00:00Z").version.version == 2
-    for wrong in ({}, {"number": 1, "at": "2026-03-29T02:00:00Z"}):
-        with pytest.raises(UsageError) as caught:
-            explain_version(story, **wrong)
-        assert caught.value.code == "CLI076"
+    assert explain_version(story).serves
+    with pytest.raises(UsageError) as caught:
+        explain_version(story, 1, at="2026-03-29T02:00:00Z")
+    assert caught.value.code == "CLI076"
 
 
 def mlkit(capsys, *words) -> tuple[int, str, str]:
@@ -141,7 +143,7 @@ def test_on_the_command_line(story, capsys, tmp_path):
     code, told, _ = mlkit(capsys, "champion", NAME, "--at", "2020-01-01T00:00:00Z", "--json")
     assert (code, json.loads(told)) == (0, {"version": None})
     assert mlkit(capsys, "champion", NAME, "--at", "yesterday")[0] == 2
-    assert "CLI076" in mlkit(capsys, "explain", NAME)[2]
+    assert "serves now" in mlkit(capsys, "explain", NAME)[1]
     assert "v2  does not serve" in mlkit(capsys, "explain", NAME, "--at", dates[1])[1]
     config = tmp_path / "again.yaml"
     config.write_text(mlkit(capsys, "explain", NAME, "2", "--config")[1])

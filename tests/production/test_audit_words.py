@@ -370,7 +370,7 @@ def test_an_explanation_tells_all_that_is_recorded():
     for part in (
         *("p v2  serves now  m-2", "made      2026-03-01T00:00:00+00:00 by ann in job 7, run 8"),
         *("train     1,200 rows  training.p__train", "with      python 3.11, numpy 2.1.0"),
-        *("rmse candidate 1.5, champion None on 1,200 rows", "gate      rmse 1.5 is below 2"),
+        *("rmse candidate 1.5, no champion on 1,200 rows", "gate      rmse 1.5 is below 2"),
         *("1 files with the model", "mark      v2 is marked bad", "again     identical on 2026-03-01"),
     ):
         assert part in repr(found)

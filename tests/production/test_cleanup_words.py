@@ -368,6 +368,7 @@ def test_nobody_is_asked_where_there_is_no_terminal(workspace, monkeypatch):
     with pytest.raises(UsageError) as caught:
         run_cleanup(workspace, "p", rules, apply=True, yes=False)
     assert (caught.value.code, caught.value.fix[-13:]) == ("CLI007", "--apply --yes")
+    assert caught.value.message.startswith("1 thing, ")
     assert isinstance(run_cleanup(workspace, "p", rules, apply=False, yes=True), CleanupPlan)
     assert workspace.engine.describe(name) is not None
     assert len(run_cleanup(workspace, "p", rules, apply=True, yes=True).removed) == 1

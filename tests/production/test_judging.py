@@ -200,7 +200,10 @@ def test_the_record_of_a_decision_is_complete(stores, outcome, threshold, deploy
     (decision,) = stores.decisions.find(report.run_key)
     record = decision.record
     judged = {"metric", "direction", "gate", "scores", "verdict", "candidate", "champion"}
-    assert record.keys() == {*EVIDENCE, *judged}
+    assert record.keys() == {*EVIDENCE, *judged, *(["intervals"] if deployed else [])}
+    for who, drawn in record.get("intervals", {}).items():
+        assert drawn["low"] <= drawn["value"] <= drawn["high"]
+        assert drawn["value"] == pytest.approx(record["scores"].get(who, drawn["value"]))
     assert (decision.outcome, record["verdict"]["outcome"]) == (outcome, outcome)
     assert record["gate"] == {"threshold": threshold, "min_improvement": 0.0, "direction": None}
     assert (record["metric"], record["direction"]) == ("rmse", "minimize")

@@ -19,6 +19,7 @@ from mlkit.model.retraining import Retrain
 from mlkit.production import window_check as room
 from mlkit.production.drift_records import DriftRecords, check_rows, read_windows
 from mlkit.production.monitor import monitor, monitor_windows
+from mlkit.production.outputs import read_output
 from mlkit.production.records import Records
 from mlkit.production.runner import deploy
 from mlkit.production.serving_counts import Slot, add_counts
@@ -223,8 +224,12 @@ def test_two_warnings_running_are_drift(project):
     assert found == ["WARN", "DRIFT", "WARN"]
 
 
-def test_several_windows_are_checked_in_their_order(project):
-    """Backfill: half-open windows, none twice, and the exit code of the newest."""
+def test_several_windows_are_checked_in_their_order(project, monkeypatch):
+    """Backfill: half-open windows, none twice, and the exit code of the newest; the model is read once."""
+    read: list[str] = []
+    monkeypatch.setattr(
+        room, "read_output", lambda stores, table: read.append(table) or read_output(stores, table)
+    )
     serve(project, asked(2000), width=2 * WEEK)
     serve(project, asked(seed=9, shift=900.0), since=JUNE + 2 * WEEK)
     run = monitor_windows(project, every=WEEK, since=JUNE, until=JUNE + 3 * WEEK + dt.timedelta(hours=1))
@@ -234,6 +239,7 @@ def test_several_windows_are_checked_in_their_order(project):
     assert [window["verdict"] for window in run.windows[-1].history] == ["OK", "OK", "DRIFT"]
     assert len(run.to_dict()["windows"]) == 3
     assert "2 OK" in repr(run)
+    assert len(read) == 1
 
 
 def test_the_version_that_served_last_decides(stores):

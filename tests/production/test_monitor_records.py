@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 
+import pyarrow as pa
 import pytest
 
 from mlkit.engines.base import MONITORING, TableName
@@ -127,3 +128,16 @@ def test_the_table_only_grows(workspace, records):
             table, rows.to_reader(), key=["check_id", "column_name"], expected_version=version
         )
     assert records.all()[0].at == dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
+
+
+def test_a_row_that_does_not_read_is_damage_and_no_mistake_of_ours(workspace, records):
+    """As in all tables of records."""
+    add(records, report())
+    table = TableName(MONITORING, "flights__drift")
+    rows = workspace.engine.read(table).read_all().to_pylist()
+    torn = pa.Table.from_pylist([{**row, "record": "{"} for row in rows], schema=SCHEMA)
+    version = workspace.engine.describe(table).version
+    workspace.engine.append(table, torn.to_reader(), expected_version=version)
+    with pytest.raises(IntegrityError, match="INT060") as caught:
+        records.all()
+    assert caught.value.path == str(table)

@@ -10,7 +10,6 @@ from mlkit.errors import ServingError
 from mlkit.production.alerts import Sent
 from mlkit.production.monitor_report import (
     SEVERITY,
-    ColumnCheck,
     Coverage,
     Ignored,
     MonitorReport,
@@ -18,20 +17,9 @@ from mlkit.production.monitor_report import (
     check_id_of,
 )
 from mlkit.production.windows import Span
-from tests.production.watching import JUNE, WEEK
+from tests.production.watching import SPAN, check, report
 
-SPAN = Span(JUNE, JUNE + WEEK)
 LOST = Sent(error=ServingError("NET091", "no answer"))
-
-
-def report(verdict="OK", **said):
-    """A report of one week."""
-    return MonitorReport("flights", SPAN, verdict, ("because",), **said)
-
-
-def check(column="prediction", verdict="OK", **said):
-    """What was found of a column."""
-    return ColumnCheck(column, "number", verdict, "a reason", **said)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +43,7 @@ def test_exit_codes(made, code, told_apart):
 
 def test_the_reason_of_a_column_stands_in_its_line():
     """And not a second time above it; what is no column's stands there."""
-    made = MonitorReport("flights", SPAN, "WARN", ("prediction: a reason", "few rows"), columns=(check(),))
+    made = report("WARN", reasons=("prediction: a reason", "few rows"), columns=(check(),))
     assert repr(made).count("a reason") == 1
     assert "  few rows" in repr(made).splitlines()
 
@@ -128,7 +116,14 @@ def test_a_finding_is_told_apart_by_what_was_found():
         report(columns=base.columns, model_id="m-2"),
         report("WARN", columns=base.columns, model_id="m-1"),
         report(columns=base.columns, model_id="m-1", coverage=Coverage(2, 1, 1)),
-        MonitorReport("flights", SPAN.before(), "OK", (), columns=base.columns, model_id="m-1"),
+        MonitorReport(
+            "flights",
+            Span(SPAN.since, SPAN.since + SPAN.width / 2),
+            "OK",
+            (),
+            columns=base.columns,
+            model_id="m-1",
+        ),
     ]
     assert len({check_id_of(each) for each in [base, *others]}) == 6
 

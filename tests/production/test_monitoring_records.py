@@ -19,6 +19,7 @@ from mlkit.model.retraining import Retrain
 from mlkit.production.drift_records import SCHEMA, WHOLE, DriftRecords, check_rows, read_windows
 from mlkit.production.labels import read_labels
 from mlkit.production.ledger import Entry
+from mlkit.production.options import OPTIONS
 from mlkit.production.performance import measure, read_performance
 from mlkit.production.prediction_log import STAMPS, PredictionLog
 from mlkit.production.records import Record, Records
@@ -26,7 +27,7 @@ from mlkit.production.retrain import hand_over, is_cooling, unfinished
 from mlkit.production.rules import monitor_of, retrain_of, rules_of, width_of
 from mlkit.production.serving_counts import ServedCounts, Slot, add_counts, served_counts, slots_of
 from mlkit.production.stores import Stores
-from mlkit.production.watch_task import WATCH_OPTIONS, watch
+from mlkit.production.watch_task import watch
 from mlkit.production.window_check import WindowCheck
 from mlkit.production.window_counts import Counted, Kind, Survey, count_window, survey
 from mlkit.production.windows import Span
@@ -424,7 +425,7 @@ def test_a_task_that_cannot_begin(stores, verb, options, code, path):
     with pytest.raises(UsageError) as caught:
         watch(verb, options, None, stores)
     assert (caught.value.code, caught.value.path) == (code, path)
-    assert set(options) <= set(WATCH_OPTIONS[verb])
+    assert set(options) <= set(OPTIONS[verb])
     assert Records(stores.engine, "flights", "retrains").all() == []
 
 

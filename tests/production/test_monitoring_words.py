@@ -16,7 +16,6 @@ from mlkit.production.alerts import Sent
 from mlkit.production.monitor_page import draw
 from mlkit.production.monitor_report import (
     SEVERITY,
-    ColumnCheck,
     Coverage,
     Ignored,
     MonitorReport,
@@ -27,21 +26,10 @@ from mlkit.production.performance import Measured, PerformanceReport
 from mlkit.production.report import RunReport
 from mlkit.production.retrain import RetrainReport
 from mlkit.production.windows import Span
-from tests.production.watching import JUNE, WEEK
+from tests.production.watching import JUNE, WEEK, check, report
 
-SPAN = Span(JUNE, JUNE + WEEK)
 CELLS = [{"label": f"bin {place}", "reference": 0.1, "window": 0.2} for place in range(5)]
 HOSTILE = "<b>&\"'"
-
-
-def report(verdict="OK", **said):
-    """A report of one week."""
-    return MonitorReport("flights", SPAN, verdict, said.pop("reasons", ("because",)), **said)
-
-
-def check(column="prediction", verdict="OK", **said):
-    """What was found of a column."""
-    return ColumnCheck(column, "number", verdict, "a reason", **said)
 
 
 def measured(state="OK", *, rows=100, labelled=40, week=0, **said):
@@ -198,7 +186,7 @@ def test_the_id_of_a_finding_has_the_form_of_an_id():
             0,
             "promoted  flights v4",
         ),
-        ("retrain", RunReport("rejected", "flights", "k", "d"), "rejected", 3, "rejected  flights"),
+        ("retrain", RunReport("rejected", "flights", "k", "d"), "rejected", 3, "rejected [GAT001]  flights"),
         (
             "retrain",
             RunReport("kept_champion", "flights", "k", "d"),

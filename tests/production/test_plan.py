@@ -11,6 +11,7 @@ import pytest
 
 from mlkit import FrozenConfig, Gate, Split
 from mlkit.errors import ContractError, IntegrityError, StoreError, UsageError
+from mlkit.production.blocked import try_plan
 from mlkit.production.ledger import Entry, actor, now
 from mlkit.production.plan import EXIT_PRIMARY, EXIT_SECONDARY
 from mlkit.production.runner import deploy, plan_deployment
@@ -291,6 +292,12 @@ def test_a_source_that_is_not_there(stores):
     with pytest.raises(StoreError, match=r"features\.trains") as caught:
         plan_deployment(frozen(source={"table": "features.trains"}), stores)
     assert "features.flights" in str(caught.value)
+    blocked = try_plan(frozen(source={"table": "features.fligths"}), stores)
+    assert (blocked.kind, blocked.exit_code) == ("blocked", 9)
+    headline, fix, page = blocked.text().splitlines()
+    assert headline == "flight_delay -> local    blocked: features.fligths: there is no such table (STO010)"
+    assert fix.startswith("  fix: did you mean 'features.flights'?")
+    assert page == "  page: mlkit help STO010"
 
 
 def test_rows_that_break_the_contract_stop_the_plan(stores, saved):

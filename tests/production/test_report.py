@@ -78,7 +78,7 @@ def test_people_read_the_outcome_first():
         ({"previous": 1}, "promoted  p v2 (was v1)  in 1.5 s"),
         ({"previous": 2}, "promoted  p v2  in 1.5 s"),
         ({"outcome": "kept_champion", "version": None, "previous": 1}, "kept_champion  p v1 stays  in 1.5 s"),
-        ({"outcome": "rejected", "version": None}, "rejected  p; nothing serves yet  in 1.5 s"),
+        ({"outcome": "rejected", "version": None}, "rejected [GAT001]  p; nothing serves yet  in 1.5 s"),
         ({"outcome": "unchanged", "previous": 2}, "unchanged  p v2  in 1.5 s"),
     ],
 )

@@ -310,7 +310,7 @@ REPORT = ScoreReport("p", 3, "m-3", "nightly", "features.trips", rows=12_000, lo
             {"logged": 0, "notes": ("nothing was added",)},
             "log     0 rows as nightly\n  note: nothing was added",
         ),
-        ({"output": "out.csv"}, "  output  out.csv"),
+        ({"output": "<out>.csv"}, "  output  <out>.csv"),
     ],
 )
 def test_a_report_says_what_was_answered_and_where_it_is(changes, said):
@@ -320,5 +320,5 @@ def test_a_report_says_what_was_answered_and_where_it_is(changes, said):
     assert ("output" in repr(report)) is bool(report.output)
     assert ("answers" in repr(report)) is bool(report.summary)
     assert repr(report).endswith("next    mlkit monitor p")
-    assert report._repr_html_() == f"<pre>{report!r}</pre>"
+    assert report._repr_html_() == f"<pre>{repr(report).replace('<', '&lt;').replace('>', '&gt;')}</pre>"
     assert json.loads(json.dumps(report.to_dict()))["rows_per_second"] == (8000 if report.seconds else 0)

@@ -17,11 +17,12 @@ from mlkit.engines.base import TableName
 from mlkit.errors import DataError, StoreError, StudyError, UsageError
 from mlkit.production import answers as answers_module
 from mlkit.production.answers import chunks
+from mlkit.production.options import OPTIONS
 from mlkit.production.prediction_log import PredictionLog
 from mlkit.production.runner import deploy
 from mlkit.production.scorer import open_scorer
 from mlkit.production.scoring import score
-from mlkit.production.task import OPTIONS, main
+from mlkit.production.task import main
 from tests.production.scenes import frozen
 
 DAY = dt.datetime(2024, 6, 1, tzinfo=dt.UTC)

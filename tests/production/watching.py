@@ -7,15 +7,28 @@ import datetime as dt
 import pyarrow as pa
 
 from mlkit.data.monitor_spec import Monitor
+from mlkit.production.monitor_report import ColumnCheck, MonitorReport
 from mlkit.production.prediction_log import PredictionLog, log_rows
 from mlkit.production.runner import deploy
 from mlkit.production.scorer import open_scorer
+from mlkit.production.windows import Span
 from tests.conftest import make_flights
 from tests.production import scenes
 
 JUNE = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
 WEEK = dt.timedelta(days=7)
+SPAN = Span(JUNE, JUNE + WEEK)
 INPUTS = ("hour", "distance", "is_ua")
+
+
+def report(verdict="OK", **said):
+    """What a check says of one week."""
+    return MonitorReport("flights", SPAN, verdict, said.pop("reasons", ("because",)), **said)
+
+
+def check(column="prediction", verdict="OK", **said):
+    """What it found of a column."""
+    return ColumnCheck(column, "number", verdict, "a reason", **said)
 
 
 def watched(**changes):

@@ -16,6 +16,7 @@ from mlkit.page.document import PageSection, document
 from mlkit.page.html import tag
 from mlkit.production.stores import Stores
 from mlkit.report.context import open_context
+from mlkit.report.report import write_report
 from mlkit.report.sections.figures import figures_section
 from mlkit.research import figures as kept
 from tests.browser import PHONE, opened
@@ -67,6 +68,16 @@ def test_figures_stand_in_call_order_with_caption_and_source(project) -> None:
         "png",
     ]
     assert not section.is_open
+
+
+def test_a_report_of_more_than_15_megabytes_says_so(project, tmp_path, capsys, monkeypatch) -> None:
+    """Figures of that size are shown all the same."""
+    monkeypatch.delenv("MLKIT_QUIET", raising=False)
+    for number in range(4):
+        project.figure(Shown(html="x" * 3_800_000), f"drawing {number}")
+    report = write_report(Stores(project.workspace, project.name), tmp_path / "r.html", log=False)
+    assert re.search(r"r\.html  15\.\d MB", repr(report))
+    assert "the report has 15.2 MB: browsers take long" in capsys.readouterr().err
 
 
 def test_markup_of_others_is_in_a_tree_of_its_own(project) -> None:

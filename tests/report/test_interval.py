@@ -1,4 +1,4 @@
-"""Intervals from stored test predictions: right where the answer is known, or not given and why."""
+"""How sure a score is: by the record, else from stored test predictions, or not given and why."""
 
 from __future__ import annotations
 
@@ -6,71 +6,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlkit.report import interval as room
-from mlkit.report.interval import (
-    Interval,
-    Judged,
-    Unknown,
-    constant_score,
-    interval_between,
-    interval_of,
-    read_judged,
-)
+from mlkit.model import interval as room
+from mlkit.model.interval import Judged, Unknown, interval_of
+from mlkit.report.interval import constant_score, interval_of_candidate, read_judged, recorded
 
 ROWS = 2_000
 
 
-def stored(engine, columns, *, key=None):
-    """A table of test predictions, as a decision names it."""
-    labels = columns["label"]
-    rows = {
-        "id": list(range(len(labels))) if key is None else key,
-        **columns,
-        "model_key": ["k"] * len(labels),
-    }
+def judged(engine, columns, *, metric="rmse", direction="minimize"):
+    """Test predictions, stored and read back."""
+    rows = {"id": list(range(len(columns["label"]))), **columns, "model_key": ["k"] * len(columns["label"])}
     published = engine.publish("training", "p__test_predictions", pa.table(rows).to_reader())
-    return {"table": str(published.name), "rows": published.rows}
-
-
-def numbers(engine, *, noise, key=None, seed=1):
-    """Labels of spread 1 and answers that are off by so much."""
-    generator = np.random.default_rng(0)
-    labels = generator.normal(size=ROWS)
-    said = labels + noise * np.random.default_rng(seed).normal(size=ROWS)
-    table = stored(engine, {"label": labels, "prediction": said}, key=key)
-    return read_judged(engine, table, metric="rmse", direction="minimize")
-
-
-def test_the_interval_holds_the_score_and_is_as_wide_as_theory_says(workspace):
-    """The rmse of n normal errors of spread s varies by about s / sqrt(2 n)."""
-    judged = numbers(workspace.engine, noise=0.5)
-    found = interval_of(judged)
-    assert found.low < found.value < found.high
-    assert found.value == pytest.approx(0.5, rel=0.05)
-    assert (found.high - found.low) / 2 == pytest.approx(1.96 * 0.5 / np.sqrt(2 * ROWS), rel=0.25)
-    assert interval_of(judged) == found
-    assert found.to_dict()["draws"] == room.DRAWS
-
-
-def test_a_difference_is_of_the_same_rows(workspace):
-    """Paired: of two models with the same large errors, a small difference is still seen."""
-    engine = workspace.engine
-    same = numbers(engine, noise=0.5)
-    assert interval_between(same, same) == Interval(0.0, 0.0, 0.0, ROWS)
-    worse = numbers(engine, noise=0.52)
-    found = interval_between(same, worse)
-    assert 0 < found.low < found.value < found.high
-    assert interval_between(worse, same).value == pytest.approx(-found.value)
-
-
-def test_only_rows_that_both_have_are_compared(workspace):
-    """Rows are told apart by their key, in whatever order they stand."""
-    engine = workspace.engine
-    ours = numbers(engine, noise=0.5)
-    others = numbers(engine, noise=0.5, key=list(range(500, 500 + ROWS)))
-    assert interval_between(ours, others).rows == ROWS - 500
-    apart = numbers(engine, noise=0.5, key=[str(place) for place in range(ROWS)])
-    assert isinstance(interval_between(ours, apart), Unknown)
+    stored = {"table": str(published.name), "rows": published.rows}
+    return read_judged(engine, {"predictions": stored, "metric": metric, "direction": direction})
 
 
 @pytest.mark.parametrize(("metric", "better"), [("accuracy", 0.5), ("log_loss", None), ("roc_auc", 0.5)])
@@ -86,11 +34,10 @@ def test_classes_and_probabilities(workspace, metric, better):
         "probability_yes": chance,
     }
     direction = "minimize" if metric == "log_loss" else "maximize"
-    table = stored(workspace.engine, columns)
-    judged = read_judged(workspace.engine, table, metric=metric, direction=direction)
-    found = interval_of(judged)
+    read = judged(workspace.engine, columns, metric=metric, direction=direction)
+    found = interval_of(read)
     assert found.low < found.value < found.high
-    constant = constant_score(judged)
+    constant = constant_score(read)
     assert constant == pytest.approx(better or np.log(2), abs=0.03)
     assert (found.value - constant) * (1 if direction == "maximize" else -1) > 0.1
 
@@ -98,9 +45,8 @@ def test_classes_and_probabilities(workspace, metric, better):
 def test_a_constant_is_the_mean_or_the_median(workspace):
     """The best that can be said without looking: the mean for squares, the median for distances."""
     labels = np.array([0.0, 0.0, 0.0, 10.0])
-    table = stored(workspace.engine, {"label": labels, "prediction": labels})
     squares, distances = (
-        read_judged(workspace.engine, table, metric=metric, direction="minimize")
+        judged(workspace.engine, {"label": labels, "prediction": labels}, metric=metric)
         for metric in ("rmse", "mae")
     )
     assert constant_score(squares) == pytest.approx(labels.std())
@@ -108,24 +54,33 @@ def test_a_constant_is_the_mean_or_the_median(workspace):
 
 
 def test_where_nothing_can_be_said_it_is_said_why(workspace, monkeypatch):
-    """Own metrics, too many rows, missing values, a table that is gone, a metric without a value."""
+    """Own metrics, too many rows, missing values, a table that is gone."""
     engine = workspace.engine
     labels = [1.0, 2.0, 3.0]
-    table = stored(engine, {"label": labels, "prediction": labels})
-
-    def why(table=table, metric="rmse"):
-        found = read_judged(engine, table, metric=metric, direction="minimize")
-        return found.reason if isinstance(found, Unknown) else ""
-
-    assert why() == ""
-    assert "your own code" in why(metric="mine:loss")
-    assert "cannot be read" in why(table={"table": "training.gone", "rows": 3})
-    holes = stored(engine, {"label": pa.array([1.0, None, 2.0]), "prediction": labels})
-    assert "missing" in why(table=holes)
+    good = {"label": labels, "prediction": labels}
+    assert isinstance(judged(engine, good), Judged)
+    assert "your own code" in judged(engine, good, metric="mine:loss").reason
+    gone = {"predictions": {"table": "training.gone", "rows": 3}, "metric": "rmse", "direction": "minimize"}
+    assert "cannot be read" in read_judged(engine, gone).reason
+    assert "missing" in judged(engine, {"label": pa.array([1.0, None, 2.0]), "prediction": labels}).reason
     monkeypatch.setattr(room, "MOST_ROWS", 2)
-    assert "3 test rows" in why()
-    one = stored(engine, {"label": ["a"] * 5, "prediction": ["a"] * 5, "probability_a": [1.0] * 5})
-    monkeypatch.undo()
-    judged = read_judged(engine, one, metric="roc_auc", direction="maximize")
-    assert isinstance(judged, Judged)
-    assert isinstance(interval_of(judged), Unknown)
+    assert "3 test rows" in judged(engine, good).reason
+
+
+def test_the_record_comes_first_and_an_old_one_still_reads():
+    """What the gate drew with both in hand is not drawn again; a record without it says so."""
+    kept = {"value": 1.0, "low": 0.5, "high": 1.5, "rows": 3, "level": 0.95, "draws": 200, "seed": 0}
+    old = {"champion": {"to_version": 1}, "scores": {"champion_error": ""}}
+    new = {**old, "intervals": dict.fromkeys(("candidate", "champion", "improvement"), kept)}
+
+    def never():
+        raise AssertionError
+
+    assert recorded(new, "improvement") == interval_of_candidate(new, never) == kept
+    assert "before decisions kept" in recorded(old, "improvement").reason
+    assert recorded({**old, "intervals": {"reason": "too many"}}, "champion") == Unknown("too many")
+    assert "no champion" in recorded({**old, "champion": None}, "improvement").reason
+    failed = {**old, "scores": {"champion_error": "it is gone"}}
+    assert "could not be scored" in recorded(failed, "champion").reason
+    drawn = interval_of_candidate(old, lambda: Unknown("the table is gone"))
+    assert drawn == Unknown("the table is gone")

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from mlkit import open_workspace
 from mlkit.errors import StoreError
 from mlkit.production.marks import mark_version
 from mlkit.production.pins import pin
@@ -17,6 +18,7 @@ from mlkit.report.report import default_path, make_report, write_report
 from mlkit.report.section import SEVERITIES
 from tests.conftest import make_flights
 from tests.production import scenes
+from tests.production.serving.listening import Service, served
 from tests.report.conftest import NAME, SECRET, later
 
 ORDER = [
@@ -101,6 +103,8 @@ def test_what_was_found_in_this_project(report):
     assert found(report, "RPT020").severity == "act"
     assert "distance" in found(report, "RPT020").sentence
     assert found(report, "RPT013").value == 1
+    assert "RPT006" not in codes(report, "act", "look", "not run", "fine")  # the target names no services
+    assert "Services were not asked: the target local names none" in report.section("serving").markdown
     assert "without a commit" in found(report, "RPT014").sentence
     assert "RPT050" in codes(report, "not run")
     assert {"RPT003", "RPT004", "RPT010", "RPT016", "RPT044", "RPT046"} <= codes(report, "fine")
@@ -121,11 +125,16 @@ def test_the_champion_is_told_link_by_link(report, lived):
     assert score["score"] < score["constant"]
 
 
-def test_the_interval_is_of_rows_that_both_were_judged_on(report):
-    """An older champion has been judged on the older rows alone, and that is said."""
+def test_both_scores_and_their_difference_have_an_interval_on_the_same_rows(report, lived):
+    """All test rows of the candidate, the newer ones too, as the gate recorded it."""
     last = report.section("deployments").values["last"]
-    assert 0 < last["interval"]["rows"] < last["rows"]
-    assert "which the champion was judged on too" in report.section("deployments").markdown
+    kept = Stores(lived.workspace, NAME).decisions.all()[-1].record["intervals"]
+    assert (last["candidate_interval"], last["champion_interval"]) == (kept["candidate"], kept["champion"])
+    assert last["interval"] == kept["improvement"]
+    assert {each["rows"] for each in kept.values()} == {last["rows"]}
+    assert last["interval"]["value"] == pytest.approx(last["improvement"])
+    assert last["interval"]["low"] <= last["improvement"] <= last["interval"]["high"]
+    assert "above 0 is better" in report.section("deployments").markdown
 
 
 def test_live_shows_windows_labels_and_the_rate_of_alarms(report):
@@ -208,6 +217,21 @@ def test_a_part_that_cannot_be_made_says_so_in_its_place(copied):
     assert report.section("serving").values["version"] == 2
 
 
+def test_services_of_the_target_are_asked(copied):
+    """What each says stands beside what the ledger names; one that is silent holds nothing up."""
+    head = copied.ledger.head()
+    with served(Service(project=NAME, seq=head.seq, model_id=head.model_id)) as right:
+        stores = serving(copied, right.url)
+        asked = make_report(stores)
+        assert found(asked, "RPT006").severity == "fine"
+        assert f"{right.url} | answers with v{head.to_version}" in asked.section("serving").markdown
+        right.seq, right.version = 1, 1
+        assert found(make_report(stores), "RPT006").severity == "act"
+    silent = found(make_report(stores), "RPT006")
+    assert (silent.severity, silent.value) == ("look", 1)
+    assert "does not answer" in silent.sentence
+
+
 def test_it_is_written_whole_and_logged_with_the_champion(copied):
     """One file among the stores, its size told, the same page in MLflow; the ending decides the form."""
     report = write_report(copied)
@@ -223,6 +247,14 @@ def test_it_is_written_whole_and_logged_with_the_champion(copied):
     assert markdown.run_id == ""
     with pytest.raises(StoreError, match="STO023"):
         report.save(report.path / "below-a-file.html")
+
+
+def serving(stores, *urls):
+    """The same stores, of a target that names services."""
+    home = stores.workspace.home
+    listed = ", ".join(f'"{url}"' for url in urls)
+    (home.parent / "mlkit.toml").write_text(f"[targets.local.serving]\nreplicas = [{listed}]\n")
+    return Stores(open_workspace(home=home), NAME)
 
 
 def make_newer():

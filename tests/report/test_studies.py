@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from mlkit.production.stores import Stores
-from mlkit.report import studied
 from mlkit.report.context import open_context
 from mlkit.report.sections import studies as section_of
-from mlkit.report.sections import study_plots
 from mlkit.report.sections.studies import studies_section
-from mlkit.report.studied import Studied, Told, failures, read_study
+from mlkit.report.studied import Studied, read_study
+from mlkit.research.study import told as studied
+from mlkit.research.study.drawn import packed
+from mlkit.research.study.told import Told, failures
 from mlkit.tracking.runs import RunRecord
 
 
@@ -119,7 +120,7 @@ def made(count, *, direction="minimize", score=None):
             )
         )
     run = RunRecord("r", "wide", "FINISHED", {}, {}, {}, began)
-    return Studied(run, "rmse", direction, tuple(trials))
+    return Studied("rmse", direction, tuple(trials), run)
 
 
 def test_what_mattered_comes_first() -> None:
@@ -169,7 +170,7 @@ def test_many_trials_are_capped_and_the_caps_are_said(context, monkeypatch) -> N
 
 def test_trials_that_ran_together_stand_in_lanes_of_their_own() -> None:
     """No two spans of a lane overlap."""
-    spans = study_plots.packed(made(30).trials)
+    spans = packed(made(30).trials)
     lanes = {}
     for span in sorted(spans, key=lambda span: span.start):
         assert lanes.get(span.lane, span.start) <= span.start

@@ -17,7 +17,7 @@ from mlkit.production.stores import Stores
 from mlkit.report import curves
 from mlkit.report.context import open_context
 from mlkit.report.sections.trial import trial_section
-from mlkit.report.segments import by_segment, grouped, variance_told
+from mlkit.report.segments import by_segment
 from mlkit.workspace import table_name
 from tests.report.conftest import enter
 
@@ -290,31 +290,3 @@ def test_the_feature_that_tells_most_comes_first() -> None:
     assert found[1].told < 0.01
     assert found[0].segments[0].label == "c"
     assert "one of two" not in repr(found)
-
-
-@pytest.mark.parametrize(
-    ("values", "labels"),
-    [
-        ([True, False, None], {"True", "False", "missing"}),
-        (["a", None, "a"], {"a", "missing"}),
-        (
-            [1.0, 2.0, float("nan")],
-            {"1 to 1.2", "1.2 to 1.4", "1.4 to 1.6", "1.6 to 1.8", "1.8 to 2", "missing"},
-        ),
-        ([3, 4, 3], {"3", "4", "missing"}),
-        (pa.array(["x", "y"]).dictionary_encode(), {"x", "y", "missing"}),
-    ],
-)
-def test_groups_of_a_column(values, labels) -> None:
-    """Few values are groups, many numbers are bins, missing ones are told apart."""
-    found, codes = grouped(pa.chunked_array([pa.array(values)]))
-    assert set(found) == labels
-    assert len(codes) == len(values)
-
-
-def test_columns_without_groups() -> None:
-    """Times, and numbers of which there is one."""
-    times = pa.chunked_array([pa.array([0], pa.timestamp("us"))])
-    assert grouped(times) is None
-    assert grouped(pa.chunked_array([pa.array([1.5, 1.5])])) is None
-    assert variance_told(np.array([0, 0, 0]), np.array([1.0, 2.0, 3.0])) == 0.0

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import multiprocessing.forkserver
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -36,13 +33,3 @@ def my_models(tmp_path, monkeypatch):
 
     yield my_models
     sys.modules.pop("my_models", None)
-
-
-@pytest.fixture(scope="session")
-def fork_server():
-    """Start, in the repository, the process that children are forked from, the libraries loaded."""
-    server = multiprocessing.get_context("forkserver")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-        server.set_forkserver_preload(["tests.research.study.scenes"])
-        multiprocessing.forkserver.ensure_running()

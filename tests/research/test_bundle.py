@@ -13,8 +13,7 @@ import yaml
 
 from mlkit import cli
 from mlkit.errors import ConfigError
-from mlkit.production.options import parse
-from mlkit.production.task import OPTIONS
+from mlkit.production.options import OPTIONS, parse
 from mlkit.research.bundle import check_bundle, make_bundle, name_in, write_bundle
 from mlkit.targets import read_targets
 from tests.production.scenes import frozen

@@ -37,6 +37,8 @@ def test_studies_are_ranked_by_their_best_trials(project, snapshot) -> None:
     assert [row["folds"] for row in comparison.rows] == [3, 3]
     assert comparison.frame()["spread"].tolist() == [study.best.spread for study in studies[::-1]]
     assert "Ridge" in repr(comparison)
+    wide = dataclasses.replace(comparison, rows=({**comparison.rows[0], "best": "Ridge(" * 40},))
+    assert max(map(len, repr(wide).splitlines())) < 130
     assert studies[0].setting.train in repr(comparison)
     assert json.loads(json.dumps(comparison.to_dict()))["rows"][0]["trials"] == 2
     assert comparison._repr_html_().count("<tr") == 3

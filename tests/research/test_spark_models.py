@@ -11,14 +11,13 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.tree import DecisionTreeRegressor
 
-from mlkit import Gate, ModelProject, Source
+from mlkit import Gate, ModelProject
 from mlkit.errors import ConfigError, DataError, IntegrityError, StudyError
 from mlkit.frozen import FrozenConfig
-from mlkit.model.estimator import describe
 from mlkit.tracking.models import load_model
 from tests.conftest import SPARKS, make_flights
 from tests.research.study.scenes import view
-from tests.spark_ml import opened, project_on, steps
+from tests.spark_ml import config_of, opened, plan_after_deployment, project_on, steps
 
 pytest.importorskip("pyspark.ml")
 pytestmark = [pytest.mark.newest_only, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -42,28 +41,6 @@ def forests(trial):
     return steps(RandomForestRegressor(labelCol="delay", numTrees=trial.suggest_int("trees", 2, 4)))
 
 
-def config_of(project, model, **changes) -> FrozenConfig:
-    """A frozen config of a model of the flights."""
-    snapshot = project.snapshot("features.flights")
-    values = {
-        "name": "flights",
-        "task": "regression",
-        "target": "delay",
-        "key": ("flight_id",),
-        "features": ("distance", "hour", "is_ua"),
-        "metric": "rmse",
-        "seed": 3,
-        "model": describe(model),
-        "serialization": "cloudpickle" if hasattr(model, "get_params") else "spark",
-        "source": Source(table="features.flights"),
-        "split": {"test": 0.25, "seed": 7},
-        "gate": Gate(threshold=25),
-        "contract": snapshot.contract,
-        "environment": {"python": "3.11", "requirements": []},
-    }
-    return FrozenConfig.from_values({**values, **changes})
-
-
 def test_from_a_study_to_a_champion_no_row_comes_here(home, tmp_path, way) -> None:
     """The target lets almost nothing come to this process, and everything works but what needs the rows."""
     project = project_on(tmp_path, way, fetch_gb=FETCH_GB)
@@ -85,8 +62,15 @@ def test_from_a_study_to_a_champion_no_row_comes_here(home, tmp_path, way) -> No
     assert report.outcome == "promoted"
     assert report.train.fingerprint == first.setting.train
     assert report.scores["candidate"] < 15
+    assert project.plan(config).kind == "nothing"
     again = project.deploy(config)
     assert (again.outcome, again.model_id) == ("unchanged", report.model_id)
+
+
+@pytest.mark.skipif("classic" not in SPARKS, reason="elsewhere the journey shows it")
+def test_a_plan_right_after_a_deployment_says_nothing(home, tmp_path, way) -> None:
+    """On classic Spark as on every other engine."""
+    assert plan_after_deployment(project_on(tmp_path, way)) == "nothing"
 
 
 def test_champions_of_either_kind_are_compared(home, tmp_path, way) -> None:

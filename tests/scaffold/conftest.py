@@ -33,7 +33,6 @@ def repository(made, home, tmp_path, monkeypatch) -> Path:
     """A copy of it in which to work, with stores of its own; its code is imported from there."""
     folder = tmp_path / "flight-models"
     shutil.copytree(made, folder, ignore=shutil.ignore_patterns(".mlkit", "__pycache__"))
-    without_pandera(folder)
     monkeypatch.chdir(folder)
     with user_code_of(folder):
         yield folder
@@ -45,17 +44,9 @@ def config_only(made):
 
     def put(folder: Path) -> Path:
         shutil.copytree(made / "models", folder / "models")
-        return without_pandera(folder)
+        return folder
 
     return put
-
-
-def without_pandera(folder: Path) -> Path:
-    """Take one pin out of the config: with it, each load reads the metadata of all that is installed."""
-    path = folder / "models" / "diabetes.yaml"
-    lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join(line for line in lines if "- pandera==" not in line))
-    return folder
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import pytest
 from mlkit.cli import main
 from mlkit.production.plan import Plan
 from mlkit.scaffold.markdown import MARKER, MOST_CHARACTERS, plans_markdown, span
-from mlkit.scaffold.together import Planned, Plans
+from mlkit.scaffold.together import Plans
 
 
 def run(capsys, *words: str) -> tuple[int, str]:
@@ -71,7 +71,10 @@ def test_what_fails_does_not_keep_the_others_from_it(two, capsys):
     (two / "models" / "angry.yaml").write_text("format: 1\n")
     edit(two, "threshold: 65.0", "threshold: 1.0")
     code, out = run(capsys, "plan", "--quiet")
-    assert (code, out) == (2, "Plan: 3 models on local; 2 new models, 1 no plan.\n")
+    assert (code, out) == (2, "Plan: 3 models on local; 2 new models, 1 blocked.\n")
+    code, out = run(capsys, "plan", "--exit-code")
+    assert (code, out.split("\n\n")[-2].partition(": ")[0]) == (9, "angry -> local    blocked")
+    assert "`angry` is **blocked**" in run(capsys, "plan", "angry", "--format", "md")[1]
     code, out = run(capsys, "deploy", "--changed", "--format", "md")
     assert code == 3  # of the gate, which is worse than a wrong config
     assert "| promoted | `sugar` |" in out
@@ -115,10 +118,9 @@ def test_a_comment_of_one_model(repository, capsys):
     assert "mlkit deploy --changed --target local" in out
 
 
-def made(number: int, reasons: tuple[str, ...]) -> Planned:
+def made(number: int, reasons: tuple[str, ...]) -> Plan:
     """A plan with these reasons."""
-    plan = Plan("primary", reasons, f"model_{number}", "k", 3, 10, 2)
-    return Planned(plan.model, plan)
+    return Plan("primary", reasons, f"model_{number}", "k", 3, 10, 2)
 
 
 def test_nothing_of_a_config_becomes_more_than_text():

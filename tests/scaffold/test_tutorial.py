@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mlkit.cli import main
-from tests.scaffold.conftest import user_code_of, without_pandera
+from tests.scaffold.conftest import user_code_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorials" / "central-repository.md"
 EDIT = re.compile(r"[Ii]n `(?P<file>[^`]+)` change `(?P<before>[^`]+)` to `(?P<after>[^`]+)`")
@@ -65,7 +65,6 @@ def follow(command: str, made: Path, folder: Path, monkeypatch) -> None:
         shutil.copytree(
             made, folder, ignore=shutil.ignore_patterns(".mlkit", "__pycache__"), dirs_exist_ok=True
         )
-        without_pandera(folder)
     elif command.startswith("cd "):
         assert command == f"cd {folder.name}"
         monkeypatch.chdir(folder)

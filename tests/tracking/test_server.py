@@ -18,6 +18,7 @@ from mlkit import FrozenConfig, Gate, ModelProject, Split, open_workspace
 from mlkit.errors import IntegrityError
 from mlkit.production.stores import Stores
 from mlkit.tracking.runs import Tracking
+from tests.schemas import complaint
 from tests.tracking.backends import backend, mlflow_server
 
 pytestmark = pytest.mark.slow
@@ -48,7 +49,9 @@ def command(scratch, *words) -> dict:
     line = [sys.executable, "-m", "mlkit", *words, "--json"]
     done = subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout)
+    values = json.loads(done.stdout)
+    assert complaint(words[0], values) == ""
+    return values
 
 
 def test_the_whole_journey_on_a_server(team, server, user_module, flights):

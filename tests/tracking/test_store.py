@@ -86,6 +86,13 @@ def test_a_store_writes_ahead(home) -> None:
     assert {"runs", "registered_models"} <= tables
 
 
+def test_nothing_is_left_in_the_working_directory(home, tmp_path) -> None:
+    """MLflow 3.8 makes a folder for artifacts there that stays empty; one of a person's own stays."""
+    tracking = Tracking(open_workspace("local", home=home))
+    tracking.experiment("flights")
+    assert [path.name for path in tmp_path.iterdir()] == [".mlkit"]
+
+
 def test_waiting_for_another_process_has_an_end(tmp_path, monkeypatch) -> None:
     """Who holds the lock for too long is named by what it makes; nothing is made beside it."""
     monkeypatch.setattr(store, "LOCK_SECONDS", 0.1)

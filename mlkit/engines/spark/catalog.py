@@ -43,6 +43,13 @@ class Description(NamedTuple):
     provider: str
     created: str = ""
 
+    @property
+    def made_at(self) -> dt.datetime | None:
+        """When the table was made, by the catalog; where that does not say, by the clock of its writer."""
+        with contextlib.suppress(ValueError):
+            return dt.datetime.strptime(self.created, _CREATED).replace(tzinfo=dt.UTC)
+        return dt.datetime.fromisoformat(self.record.at) if self.record and self.record.at else None
+
 
 class Catalog:
     """Statements over the tables of one catalog."""
@@ -57,6 +64,7 @@ class Catalog:
         self._dialect = remember(session)
         self._format = table_format
         self._made: set[str] = set()
+        self._staged: set[TableName] = set()
 
     def path(self, table: TableName) -> str:
         """The full name of a table in SQL."""
@@ -78,6 +86,7 @@ class Catalog:
             if faults.kind_of(exc) is Kind.NOT_FOUND:
                 return None
             raise
+        self._made.add(schema)
         found = [str(row["tableName"]) for row in rows if not row["isTemporary"]]
         return [name for name in found if name.startswith(prefix)]
 
@@ -128,13 +137,6 @@ class Catalog:
         known = _BYTES.match(texts[0]) if texts else None
         return int(known.group(1)) if known else 0
 
-    def made_at(self, table: TableName) -> dt.datetime | None:
-        """When a table was made, by the catalog; where that does not say, by the clock of its writer."""
-        found = self.describe(table)
-        with contextlib.suppress(ValueError):
-            return dt.datetime.strptime(found.created, _CREATED).replace(tzinfo=dt.UTC)
-        return dt.datetime.fromisoformat(found.record.at) if found.record and found.record.at else None
-
     def now(self) -> dt.datetime:
         """The time of the server."""
         text = self.session.sql("SELECT CAST(unix_micros(current_timestamp()) AS BIGINT)").collect()[0][0]
@@ -157,11 +159,14 @@ class Catalog:
         """A free name in a schema, which is made if need be; a table of that name is dropped at the end."""
         self._make_schema(schema)
         table = TableName(schema, f"{STAGING}{uuid.uuid4().hex}")
+        self._staged.add(table)
         try:
             yield table
         finally:
-            with contextlib.suppress(*faults.of_spark()):  # what is left behind is listed nowhere
-                self.drop(table)
+            if table in self._staged:  # else it has another name by now
+                self._staged.discard(table)
+                with contextlib.suppress(*faults.of_spark()):  # what is left behind is listed nowhere
+                    self.drop(table)
 
     def create(self, table: TableName, frame: DataFrame, record: Record) -> None:
         """Make a table of the rows of a frame; an error of Spark if the name is taken."""
@@ -233,9 +238,10 @@ class Catalog:
             return
         name = self.path(final) if move is Move.RENAME else quoted(final.name)
         self.session.sql(f"ALTER TABLE {self.path(staged)} RENAME TO {name}")
+        self._staged.discard(staged)
 
     def _make_schema(self, schema: str) -> None:
         """Make a schema that is not there; where it is there, the right to make one may be missing."""
         if schema not in self._made and self.names(schema, prefix=STAGING) is None:
             self.session.sql(f"CREATE SCHEMA IF NOT EXISTS {self._schema(schema)}")
-        self._made.add(schema)
+            self._made.add(schema)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import time
 import uuid
 from typing import TYPE_CHECKING
@@ -250,7 +251,7 @@ class SparkEngine:
             return sum(map(self._catalog.size, self._parts(table)))
 
     def describe(self, table: TableName) -> TableInfo | None:
-        """What is known of a table; None if there is no such table. Spark counts its rows."""
+        """What is known of a table; None if there is no such table."""
         names.check_table(table)
         with door(str(table)):
             found = find(self._catalog, table)
@@ -260,9 +261,9 @@ class SparkEngine:
             return TableInfo(
                 name=table,
                 version=found.newest,
-                rows=frame.count(),
                 schema=found.schema(frame),
                 properties=found.properties,
+                count=functools.partial(_count, frame, table),
             )
 
     def tables(self, schema: str, *, prefix: str = "") -> list[TableName]:
@@ -354,6 +355,11 @@ class SparkEngine:
         for old in numbers[: -versions.KEPT]:
             self._catalog.drop(versions.table_of(table, old))
         return True
+
+
+def _count(frame: DataFrame, table: TableName) -> int:
+    with door(str(table)):
+        return frame.count()
 
 
 def _rows(batches: Frame, what: str) -> Rows:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import cloudpickle
 import pyarrow as pa
 
-from mlkit.code import installed_version
+from mlkit.code import DISTRIBUTION, installed_version
 from mlkit.engines.spark.faults import Kind, as_text, kind_of, of_spark, translated
 from mlkit.engines.spark.faults import door as translated_door
 from mlkit.errors import MlkitError, StudyError
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     Item = TypeVar("Item")
     Answer = TypeVar("Answer")
 
-DISTRIBUTION = "mlkit-sdk"
 MOST_BYTES = 64_000_000
 """Of a packed function. A job is copied many times on its way, and Connect takes 128 MB at most."""
 

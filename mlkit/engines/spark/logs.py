@@ -39,6 +39,7 @@ PROPERTIES = {"kind": "log"}
 _DIGITS = 32
 _BATCH = re.compile(r"(.*)__([bt])[0-9a-f]{32}")
 _SPANS = "mlkit.spans"
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 class Log(NamedTuple):
@@ -75,9 +76,10 @@ def find_log(catalog: Catalog, table: TableName) -> Log | None:
 def add(catalog: Catalog, table: TableName, rows: Rows, batch: str) -> bool:
     """Add a batch to a log; False if it was there before."""
     final, trimmed = _table_of(table, "b", batch), _table_of(table, "t", batch)
-    if catalog.exists(final) or catalog.exists(trimmed):
+    taken = catalog.names(table.schema, prefix=f"{table.name}__") or []
+    if final.name in taken or trimmed.name in taken:
         return False
-    log = find_log(catalog, table)
+    log = find_log(catalog, table) if taken else None
     schema = nullable(rows.schema)
     _ = new_columns(log.schema if log else pa.schema([]), schema)
     with catalog.staging(table.schema) as staged:
@@ -192,9 +194,7 @@ def _may_hold(window: Window, record: Record, span: Span) -> bool:
 
 
 def _instant(micros: int | None) -> dt.datetime | None:
-    return (
-        None if micros is None else dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=micros)
-    )
+    return None if micros is None else _EPOCH + dt.timedelta(microseconds=micros)
 
 
 def _rows(frame: DataFrame, record: Record, wanted: pa.Schema, window: Window, span: Span) -> DataFrame:
@@ -224,7 +224,7 @@ def _condition(window: Window) -> str:
 
 
 def _micros(instant: dt.datetime) -> int:
-    return (instant - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
+    return (instant - _EPOCH) // dt.timedelta(microseconds=1)
 
 
 def _union(frames: Sequence[DataFrame]) -> DataFrame:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame
 
-    from mlkit.engines.spark.catalog import Catalog
+    from mlkit.engines.spark.catalog import Catalog, Description
     from mlkit.engines.spark.record import Record
 
 
@@ -27,7 +27,7 @@ class Found(NamedTuple):
     Attributes:
         name: The table.
         numbers: Its versions that can be read, oldest first.
-        record: What is kept with the newest one; None for a table of another tool.
+        description: What the catalog says of the newest one; None for a log.
         grows: Whether each version is a table of its own.
         log: Its batches, if it is a log; each is a table of its own.
         counted: Whether its format counts the versions, so that one can be read while others are written.
@@ -35,22 +35,20 @@ class Found(NamedTuple):
 
     name: TableName
     numbers: Sequence[int]
-    record: Record | None
+    description: Description | None
     grows: bool
     log: logs.Log | None = None
     counted: bool = False
 
     @property
+    def record(self) -> Record | None:
+        """What is kept with the newest one; None for a table of another tool, and for a log."""
+        return self.description.record if self.description else None
+
+    @property
     def newest(self) -> int:
         """Number of the newest version."""
         return self.numbers[-1]
-
-    @property
-    def newest_part(self) -> TableName:
-        """The table of the catalog that was made last."""
-        if self.log:
-            return TableName(self.name.schema, self.log.newest)
-        return versions.table_of(self.name, self.newest) if self.grows else self.name
 
     @property
     def properties(self) -> Mapping[str, str]:
@@ -91,15 +89,14 @@ def find(catalog: Catalog, table: TableName) -> Found | None:
     taken = catalog.names(table.schema, prefix=table.name) or []
     numbers = versions.versions_of(table, taken)
     if numbers:
-        newest = catalog.describe(versions.table_of(table, numbers[-1]))
-        return Found(table, numbers, newest.record, grows=True)
+        return Found(table, numbers, catalog.describe(versions.table_of(table, numbers[-1])), grows=True)
     if table.name not in taken:
         log = logs.find_log(catalog, table) if logs.parts_of(table, taken) else None
         return Found(table, range(1), None, grows=False, log=log) if log else None
     description = catalog.describe(table)
     last = None if description.record else catalog.newest_version(table, description)
     counted = range((last or 0) + 1)
-    return Found(table, counted, description.record, grows=False, counted=last is not None)
+    return Found(table, counted, description, grows=False, counted=last is not None)
 
 
 def find_there(catalog: Catalog, table: TableName) -> Found:

@@ -32,7 +32,10 @@ class SparkUpkeep:
         """When its newest version, or batch, was made."""
         with door(str(table)):
             catalog = self._catalog()
-            return catalog.made_at(find_there(catalog, table).newest_part)
+            found = find_there(catalog, table)
+            if found.log:
+                return catalog.describe(TableName(table.schema, found.log.newest)).made_at
+            return found.description.made_at if found.description else None
 
     def leftovers(self) -> list[Leftover]:
         """Staged tables of each schema; how large they are is not known."""
@@ -41,7 +44,7 @@ class SparkUpkeep:
             with door(schema):
                 catalog = self._catalog()
                 for name in catalog.names(schema, prefix=STAGING) or []:
-                    made = catalog.made_at(TableName(schema, name))
+                    made = catalog.describe(TableName(schema, name)).made_at
                     found.append(Leftover(schema, name, made, None))
         return found
 

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Cleanups:
-    """The plan or the report of each project of a store."""
+    """A cleanup of all projects of a store.
+
+    Attributes:
+        projects: The plan or the report of each.
+    """
 
     projects: tuple[CleanupPlan | CleanupReport, ...]
 
@@ -74,9 +78,13 @@ def _agreed(plans: list[CleanupPlan]) -> bool:
     if not count and not unfinished:
         return True
     if not sys.stdin.isatty():
-        message = "nobody can be asked here whether to remove things for good"
+        message = f"{_lost(count + unfinished, size)} would be removed for good; nobody can be asked here"
         raise UsageError("CLI007", message, path="yes", fix="look at the plan, then say --apply --yes")
     sys.stderr.write("".join(f"{plan!r}\n" for plan in plans))
-    sys.stderr.write(f"remove {count + unfinished} things, {readable(size)}, for good? [y/N] ")
+    sys.stderr.write(f"remove {_lost(count + unfinished, size)} for good? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _lost(count: int, size: int) -> str:
+    return f"{count} thing{'s' * (count != 1)}, {readable(size)},"

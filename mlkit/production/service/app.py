@@ -133,7 +133,7 @@ class Service:
         served = self._holder.current
         if served is None:
             return {**state, "seq": None, "served": None, "example": None}
-        example = self._current().plan.example()
+        example = self._answerer_of(served).plan.example()
         return {**state, "seq": served.scorer.seq, "served": served.facts(), "example": example}
 
     def close(self) -> None:
@@ -199,11 +199,15 @@ class Service:
         return asked, answerer.plan.check(asked.columns)
 
     def _current(self) -> ServedAnswerer:
-        """The model that answers this request; the one reference is read once."""
+        """The model that answers this request."""
         served = self._holder.current
         if served is None:
             message = "no model serves yet"
             raise RefusedError("NET037", message, fix="ask /readyz; deploy a model if none was promoted")
+        return self._answerer_of(served)
+
+    def _answerer_of(self, served: Served) -> ServedAnswerer:
+        """Made once for a model; whoever asks has read the one reference once."""
         known = self._answerer
         if known is None or known.served is not served:
             known = self._answerer = ServedAnswerer(served, self._spool)

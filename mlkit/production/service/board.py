@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ class Board:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._poke = folder, folder / "refresh"
         self._file = folder / f"worker-{os.getpid()}.json"
+        self._one = threading.Lock()  # one draft at a time: what answers requests posts too
         self._seen = self._poked_at()
 
     def post(self, state: Mapping[str, Any]) -> None:
@@ -58,8 +60,9 @@ class Board:
     def _write(self, state: Mapping[str, Any]) -> None:
         """Others read at any time, and find it whole."""
         draft = self._file.with_suffix(".new")
-        draft.write_text(json.dumps(state), encoding="utf-8")
-        draft.replace(self._file)
+        with self._one:
+            draft.write_text(json.dumps(state), encoding="utf-8")
+            draft.replace(self._file)
 
     def _poked_at(self) -> int:
         return self._poke.stat().st_mtime_ns if self._poke.exists() else 0

@@ -6,13 +6,12 @@ keep its connection for ever. What follows the head is bounded by whoever reads 
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from mlkit.production.service.answers import RefusedError
+from mlkit.production.service.answers import RefusedError, refused
 
 if TYPE_CHECKING:
     import asyncio
@@ -134,20 +133,12 @@ class GuardedConnection(_Parser):  # type: ignore[misc] # a class that is chosen
         refusal = RefusedError(
             code, message, path="head", fix="send the request whole, and with fewer headers"
         )
-        values = {
-            "code": code,
-            "message": message,
-            "path": refusal.path,
-            "fix": refusal.fix,
-            "request_id": "",
-        }
-        body = json.dumps({"error": values}).encode()
-        status = refusal.status
+        answer = refused(refusal, request_id="")
         lines = [
-            f"HTTP/1.1 {status} {_PHRASES[status]}",
+            f"HTTP/1.1 {answer.status} {_PHRASES[answer.status]}",
             "content-type: application/json",
-            f"content-length: {len(body)}",
+            f"content-length: {len(answer.body)}",
             "connection: close",
         ]
-        self.transport.write("\r\n".join(lines).encode() + _END + body)
+        self.transport.write("\r\n".join(lines).encode() + _END + answer.body)
         self.transport.close()

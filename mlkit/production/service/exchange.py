@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 from mlkit.production.prediction_log import PRODUCTION
 from mlkit.production.service.answers import Answer, RefusedError
 from mlkit.production.service.connection import CONNECTION
+from mlkit.production.windows import micros
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,6 @@ _TRAFFIC = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _CLOSE = (b"connection", b"close")
 _DRAIN_SECONDS = 2.0
 _YES = frozenset({"1", "true"})
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 class ClientLeftError(Exception):
@@ -41,7 +41,6 @@ class Exchange:
     Attributes:
         started: When its head was there, on the monotonic clock.
         request_id: The client's, if well-formed; else a new one.
-        status: Of the answer; 0 while there is none.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +51,6 @@ class Exchange:
         self._unread = True
         self.request_id = ""
         self.name(self._headers.get(REQUEST_ID, b"").decode("latin-1"))
-        self.status = 0
 
     def name(self, request_id: str) -> None:
         """Call the request so, if that is well-formed and it has no name yet."""
@@ -110,12 +108,12 @@ class Exchange:
         fix = "X-Mlkit-Event-Time: 2024-01-31T12:00:00Z"
         try:
             moment = dt.datetime.fromisoformat(given.decode("latin-1"))
-            since = moment - _EPOCH
+            since = micros(moment)
             moment.astimezone(dt.UTC)  # one that is in no year there could not be read from the log
         except (ValueError, TypeError, OverflowError) as exc:  # the second: it has no zone
             message = "expected a time with its zone"
             raise RefusedError("NET044", message, path="X-Mlkit-Event-Time", fix=fix) from exc
-        return since // dt.timedelta(microseconds=1)
+        return since
 
     def check_json(self) -> None:
         """Refuse a body that is not plain JSON before it is read.
@@ -162,7 +160,6 @@ class Exchange:
 
     async def send(self, answer: Answer) -> None:
         """Send an answer; what has not been read of the request is read and forgotten, within bounds."""
-        self.status = answer.status
         head = [*answer.head, _CLOSE] if self._unread else answer.head
         await self._send({"type": "http.response.start", "status": answer.status, "headers": head})
         if not self._unread:

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import pyarrow as pa
-
     from mlkit.production.scorer import Scorer
     from mlkit.production.service.shelf import Copy
     from mlkit.production.stores import Stores
@@ -54,10 +52,6 @@ class Served:
     since: dt.datetime
     trial: str | None = None
     copy: Copy | None = dataclasses.field(default=None, repr=False)
-
-    def predict(self, rows: pa.Table) -> pa.Table:
-        """What `Scorer.predict` gives; safe from several threads."""
-        return self.scorer.predict(rows)
 
     def facts(self) -> dict[str, Any]:
         """What it is, as plain values."""
@@ -134,11 +128,6 @@ class Holder:
         self._error: MlkitError | None = None
         self._failures = 0
         self._thread = threading.Thread(target=self._follow, name="mlkit-holder", daemon=True)
-
-    @property
-    def ready(self) -> bool:
-        """Whether there is a model to answer with."""
-        return self.current is not None
 
     @property
     def state(self) -> dict[str, Any]:

@@ -72,10 +72,12 @@ class _Place:
             self._wanted.append(code)
             self._turn.wait_for(lambda: self._may_join(code) or self._is_next(code))
             self._wanted.remove(code)
-            if code is not self._code:
-                self._switch(code)
-            self._users += 1
-            self._turn.notify_all()
+            try:
+                if code is not self._code:
+                    self._switch(code)
+                self._users += 1
+            finally:  # also the next one's turn, if this one came to nothing
+                self._turn.notify_all()
 
     def _may_join(self, code: ModelCode | None) -> bool:
         """Whether its modules are in place, and nobody waits for others."""
@@ -90,10 +92,11 @@ class _Place:
             self._turn.notify_all()
 
     def _switch(self, code: ModelCode | None) -> None:
+        self._code = None  # until the other modules are in place, which may fail
         self._undo.close()
-        self._code = code
         if code is not None:
             self._undo.enter_context(code.placed())
+        self._code = code
 
 
 _PLACE = _Place()

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from mlkit.data.frame import to_frame
 from mlkit.production.service.answers import RefusedError
+from mlkit.production.service.requests import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 Values = list[Any]
 _NUMBER = frozenset({int, float})
 _EXACT_BELOW = 2**53  # where every whole float64 is one int
-_MESSAGE_CUT = 80
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +80,8 @@ class Plan:
             fix = f"columns: {', '.join(wanted)}"[:2000]
             raise RefusedError("NET030", "expected this column, found none", path=missing[0], fix=fix)
         if extra := [name for name in columns if name not in self._fields]:
-            path = "".join(filter(str.isprintable, extra[0]))[:_MESSAGE_CUT]
-            raise RefusedError("NET032", "the model has no such column", path=path, fix="leave it out")
+            message = "the model has no such column"
+            raise RefusedError("NET032", message, path=shown(extra[0]), fix="leave it out")
         return {name: _checked(self._fields[name], columns[name]) for name in wanted}
 
     def frame(self, columns: Mapping[str, Values]) -> pd.DataFrame:

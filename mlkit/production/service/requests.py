@@ -140,7 +140,7 @@ def _asked(values: Any, max_rows: int) -> Asked:  # noqa: ANN401 - any JSON valu
         raise _no_shape("body")
     if unknown := sorted(values.keys() - {*shapes, *_BESIDES}):
         message = f"expected {_SHAPES_SHOWN}, and besides {' and '.join(_BESIDES)}; found another key"
-        raise RefusedError("NET029", message, path=_shown(unknown[0]), fix="leave it out")
+        raise RefusedError("NET029", message, path=shown(unknown[0]), fix="leave it out")
     columns, rows = _READERS[shapes[0]](values[shapes[0]], max_rows)
     wants = _wants_probabilities(values.get("params"))
     request_id = values.get("client_request_id", "")
@@ -173,9 +173,7 @@ def _records(value: Any, max_rows: int) -> tuple[dict[str, Sequence[Any]], int]:
         if row.keys() != names:
             missing = sorted(names - row.keys()) or sorted(row.keys() - names)
             message = "a row has other columns than the first"
-            raise RefusedError(
-                "NET030", message, path=_shown(missing[0]), fix="send null for a missing value"
-            )
+            raise RefusedError("NET030", message, path=shown(missing[0]), fix="send null for a missing value")
     return {name: [row[name] for row in value] for name in names}, len(value)
 
 
@@ -229,6 +227,6 @@ def _no_shape(path: str) -> RefusedError:
     return RefusedError("NET029", message, path=path, fix=f"e.g. {_EXAMPLE}")
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
     """A name of the client's that goes into a message: the first 80 characters that print."""
     return "".join(filter(str.isprintable, name))[:80]

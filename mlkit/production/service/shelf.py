@@ -99,9 +99,14 @@ class Shelf:
                 verify_manifest(files, manifest_digest=chosen.manifest_digest)
                 durable.flush_tree(files)
                 failpoint("holder.copied")
-                durable.move_exclusively(files, place)
+                copy = _held(files, fcntl.LOCK_SH)  # before it has its name: others tidy what nobody holds
+                if durable.move_exclusively(files, place):
+                    copy.folder = place
+                else:  # another process was faster, and holds its own
+                    copy.close()
+                    copy = _held(place, fcntl.LOCK_SH)
             durable.flush(self._folder)
-            return _held(place, fcntl.LOCK_SH)
+            return copy
 
     def remember(self, chosen: Chosen) -> None:
         """Note what serves now, for a start without stores; the note is whole or the one before it.

@@ -16,7 +16,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-Policy = Literal["durable", "fast"]
+    from mlkit.production.service.limits import Policy
 
 LIMIT_BYTES = 2 * 1024**3
 RESERVE_BYTES = 256 * 1024**2
@@ -97,11 +97,6 @@ class Spool:
         self._trouble = ""
         self._thread = threading.Thread(target=self._run, name="mlkit-spool", daemon=True)
         self._thread.start()
-
-    @property
-    def policy(self) -> Policy:
-        """What an answer waits for."""
-        return self._policy
 
     @property
     def full(self) -> bool:

@@ -14,18 +14,20 @@ from mlkit.boundary import user_code
 from mlkit.data.snapshot import contract_of
 from mlkit.engines.base import TRAINING, TableName
 from mlkit.errors import IntegrityError, StudyError, UsageError
+from mlkit.production.registry import MANIFEST_TAG
 from mlkit.production.scorer import Scorer
 from mlkit.production.service.holder import RefreshResult, Served
 from mlkit.production.service.modules import ModelCode
 from mlkit.production.service.rehearse import rehearse
 from mlkit.tracking.models import load_model
+from mlkit.tracking.runs import PARENT_TAG
 from mlkit.tracking.store import translated
 
 if TYPE_CHECKING:
     from mlkit.production.stores import Stores
     from mlkit.tracking.runs import RunRecord
 
-MANIFEST_TAG, BEST_RUN_TAG, PARENT_TAG = "mlkit_manifest", "mlkit_best_run", "mlflow.parentRunId"
+BEST_RUN_TAG = "mlkit_best_run"
 _MODEL, _STUDY = "model", "study.json"
 
 
@@ -40,11 +42,6 @@ class TrialHolder:
         """There is nothing to follow."""
         self.current: Served | None = served
         self._project = project
-
-    @property
-    def ready(self) -> bool:
-        """There is a model."""
-        return True
 
     @property
     def state(self) -> dict[str, Any]:

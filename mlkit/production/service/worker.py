@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -45,7 +46,7 @@ def work(told: Assignment) -> None:
     stop = threading.Event()
     server = make_server(app, settings)
     _stop_on_signals(server)
-    keeper = threading.Thread(target=_keep_posted, args=(app, holder, board, stop), daemon=True)
+    keeper = threading.Thread(target=keep_posted, args=(app, holder, board, stop), daemon=True)
     holder.start()  # until then connections wait for this worker, or go to another
     keeper.start()
     try:
@@ -68,10 +69,11 @@ def _spool(folder: Path, settings: Settings) -> Spool:
     return Spool(folder / "spool", policy=settings.policy, limit_bytes=settings.spool_bytes)
 
 
-def _keep_posted(app: Service, holder: ModelHolder, board: Board, stop: threading.Event) -> None:
+def keep_posted(app: Service, holder: ModelHolder, board: Board, stop: threading.Event) -> None:
     """Post how this worker is, and follow when another one was told to refresh."""
     while True:
-        board.post(app.state())
+        with contextlib.suppress(OSError):  # a full disk: to others it is silent until it can post again
+            board.post(app.state())
         if board.was_poked():
             holder.refresh()
             continue

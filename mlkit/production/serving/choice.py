@@ -18,10 +18,12 @@ from mlkit.workspace import RUNTIME
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from mlkit.production.ledger import Entry
     from mlkit.production.refresh import Refresher
     from mlkit.production.serving.jobs import JobRun
+    from mlkit.production.serving.replicas import Heard
     from mlkit.production.stores import Stores
-    from mlkit.targets import Target
+    from mlkit.targets import ServingTarget, Target
     from mlkit.workspace import Workspace
 
 
@@ -37,11 +39,7 @@ def choose_refresher(stores: Stores) -> Refresher:
     if settings.serving is None:
         return NoRefresher()
     if settings.serving.replicas:
-        return ReplicaRefresher(
-            settings.serving.replicas_of(project),
-            variable=settings.serving.admin_variable,
-            timeout_seconds=settings.serving.replica_seconds,
-        )
+        return _replicas(settings.serving, project)
     with _needing_sdk(stores.workspace.target):
         from mlkit.production.serving.client import open_client  # noqa: PLC0415 - the chooser of the seam
         from mlkit.production.serving.refresher import DatabricksRefresher  # noqa: PLC0415 - as above
@@ -52,6 +50,31 @@ def choose_refresher(stores: Stores) -> Refresher:
         model=stores.workspace.model_name(project),
         serving=settings.serving,
         newest=stores.ledger.head,
+    )
+
+
+def ask_serving(stores: Stores, champion: Entry, *, seconds: float) -> list[Heard] | str:
+    """What the services of a target answer with now, or a sentence that says why none was asked.
+
+    Args:
+        stores: Of which project.
+        champion: What the ledger names.
+        seconds: How long each may take.
+    """
+    serving = stores.workspace.spec.serving
+    if serving is None:
+        return f"the target {stores.workspace.target} names none"
+    if not serving.replicas:
+        endpoint = serving.endpoint_of(stores.project)
+        return f"the endpoint {endpoint} of Databricks is asked by a deployment, which waits for it"
+    return _replicas(serving, stores.project).ask(stores.project, champion, seconds=seconds)
+
+
+def _replicas(serving: ServingTarget, project: str) -> ReplicaRefresher:
+    return ReplicaRefresher(
+        serving.replicas_of(project),
+        variable=serving.admin_variable,
+        timeout_seconds=serving.replica_seconds,
     )
 
 

@@ -19,6 +19,8 @@ from mlkit.errors import ServingError
 from mlkit.production.refresh import Refreshed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from mlkit.production.ledger import Entry
     from mlkit.production.refresh import Refresher
 
@@ -37,6 +39,21 @@ class _Failure(NamedTuple):
     words: str
     fix: str = _AGAIN
     final: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Heard:
+    """What one service says it answers with.
+
+    Attributes:
+        url: Its address.
+        words: What it says, or why it says nothing.
+        code: Of the error that a deployment would end with; empty if it answers with the champion.
+    """
+
+    url: str
+    words: str
+    code: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,16 +78,33 @@ class ReplicaRefresher:
                 no service of mlkit (NET062), serves another project (NET063) or does not answer (NET064).
                 All that do not are named; those that do stay with it.
         """
-        token = os.environ.get(self.variable, "").replace(",", "\n").split("\n")[0].strip()
-        replicas = [_Replica(url, token, self.variable) for url in self.urls]
-        with ThreadPoolExecutor(min(len(replicas), _MOST_AT_ONCE)) as pool:
-            deadline = time.monotonic() + self.timeout_seconds
-            found = list(pool.map(lambda replica: replica.bring(model, champion, deadline), replicas))
+        replicas = self._replicas(ANSWER_SECONDS)
+        deadline = time.monotonic() + self.timeout_seconds
+        found = _at_once(lambda replica: replica.bring(model, champion, deadline), replicas)
         failed = {url: failure for url, failure in zip(self.urls, found, strict=True) if failure}
         if failed:
             raise self._error(failed, champion)
         number = f"{len(replicas)} replicas answer" if len(replicas) > 1 else f"{self.urls[0]} answers"
         return Refreshed(champion.to_version, f"{number} with v{champion.to_version}")
+
+    def ask(self, model: str, champion: Entry, *, seconds: float) -> list[Heard]:
+        """What each replica answers with now; none is told anything, and none is asked twice.
+
+        Args:
+            model: The project.
+            champion: What the ledger names.
+            seconds: How long an answer may take.
+        """
+        found = _at_once(lambda replica: replica.look(model, champion), self._replicas(seconds))
+        own = f"answers with v{champion.to_version}"
+        return [
+            Heard(url, failure.words, failure.code) if failure else Heard(url, own)
+            for url, failure in zip(self.urls, found, strict=True)
+        ]
+
+    def _replicas(self, seconds: float) -> list[_Replica]:
+        token = os.environ.get(self.variable, "").replace(",", "\n").split("\n")[0].strip()
+        return [_Replica(url, token, self.variable, seconds) for url in self.urls]
 
     def _error(self, failed: dict[str, _Failure], champion: Entry) -> ServingError:
         """One error for all that failed; its code is theirs if they agree."""
@@ -90,6 +124,7 @@ class _Replica:
     url: str
     token: str
     variable: str
+    seconds: float  # for an answer
 
     def bring(self, project: str, champion: Entry, deadline: float) -> _Failure | None:
         """Tell and ask until it answers with the champion; None, or why it does not."""
@@ -97,7 +132,7 @@ class _Replica:
         while True:
             failure = self._tell(champion)
             if failure is None or not failure.final:  # a lost answer may have been heard
-                failure = self._look(project, champion)
+                failure = self.look(project, champion)
             if failure is None or failure.final or time.monotonic() + pause > deadline:
                 return failure
             time.sleep(pause)
@@ -108,7 +143,7 @@ class _Replica:
         answer = self._ask("POST", "/-/refresh", body)
         return answer if isinstance(answer, _Failure) else None
 
-    def _look(self, project: str, champion: Entry) -> _Failure | None:
+    def look(self, project: str, champion: Entry) -> _Failure | None:
         """What it answers with, compared with the champion."""
         answer = self._ask("GET", "/version")
         if isinstance(answer, _Failure):
@@ -128,13 +163,13 @@ class _Replica:
         headers = {"Content-Type": "application/json", "Connection": "close"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
-        connection = kind(parts.netloc, timeout=ANSWER_SECONDS)
+        connection = kind(parts.netloc, timeout=self.seconds)
         try:
             connection.request(method, parts.path + path, body, headers)
             answer = connection.getresponse()
             return self._read(answer.status, answer.read(_MOST_BYTES))
         except (OSError, http.client.HTTPException) as exc:
-            return _Failure("NET064", f"does not answer: {_reason(exc)}", f"is it up? {_AGAIN}")
+            return _Failure("NET064", f"does not answer: {_reason(exc, self.seconds)}", f"is it up? {_AGAIN}")
         finally:
             connection.close()
 
@@ -155,6 +190,13 @@ class _Replica:
         return values
 
 
+def _at_once(
+    do: Callable[[_Replica], _Failure | None], replicas: Sequence[_Replica]
+) -> list[_Failure | None]:
+    with ThreadPoolExecutor(min(len(replicas), _MOST_AT_ONCE)) as pool:
+        return list(pool.map(do, replicas))
+
+
 def _behind(answer: dict[str, Any]) -> str:
     version = answer.get("version")
     serves = f"v{version}" if isinstance(version, int) else "nothing"
@@ -163,9 +205,9 @@ def _behind(answer: dict[str, Any]) -> str:
     return f"answers with {serves} of entry {answer.get('seq_everywhere', answer.get('seq'))}{why}"
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, seconds: float) -> str:
     if isinstance(error, TimeoutError):
-        return f"no answer in {ANSWER_SECONDS:.0f} s"
+        return f"no answer in {seconds:.0f} s"
     return (getattr(error, "strerror", None) or type(error).__name__).lower()
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlkit.page.html import Html, badge, code, escaped, tag
+from mlkit.page.parts import Part, folded, grid, joined, paragraph, plain
+from mlkit.page.words import counted
 from mlkit.report.findings import FINDINGS
-from mlkit.report.parts import Part, folded, grid, joined, paragraph, plain
 from mlkit.report.section import SEVERITIES, Finding, Section
-from mlkit.report.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,11 +9,11 @@ from mlkit import document
 from mlkit.errors import MlkitError
 from mlkit.frozen import FOLDER, FrozenConfig, find, read_provenance
 from mlkit.model.estimator import steps_text
+from mlkit.page.parts import Part, command, facts, folded, grid, heading, joined, listing, paragraph
+from mlkit.page.words import counted, moment, short
 from mlkit.production.candidate import CONFIG_FILE
 from mlkit.production.evidence import explain_version
-from mlkit.report.parts import Part, command, facts, folded, grid, heading, joined, listing, paragraph
 from mlkit.report.section import Finding, Section
-from mlkit.report.words import counted, moment, short
 from mlkit.research.rehearsals import read_rehearsal
 
 if TYPE_CHECKING:

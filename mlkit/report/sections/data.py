@@ -9,14 +9,14 @@ import pyarrow as pa
 
 from mlkit.engines.base import TRAINING, TableName
 from mlkit.errors import MlkitError
+from mlkit.page.parts import Part, facts, joined, paragraph, plotted
 from mlkit.page.plots import histogram_pair
+from mlkit.page.words import counted
 from mlkit.report.curves import histogram
-from mlkit.report.parts import Part, facts, joined, paragraph, plotted
 from mlkit.report.profile import Duplicates, Profile, find_duplicates, is_number, profile_tables
 from mlkit.report.sample import smallest_rows
 from mlkit.report.section import Finding, Section
 from mlkit.report.sections.data_columns import column_parts, looked_into, shown_end
-from mlkit.report.words import counted
 from mlkit.workspace import table_name
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from mlkit.page.html import Html
-from mlkit.report.parts import Part, folded, grid, heading, paragraph
+from mlkit.page.parts import Part, folded, grid, heading, paragraph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

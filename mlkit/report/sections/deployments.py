@@ -6,10 +6,9 @@ import datetime as dt
 import json
 from typing import TYPE_CHECKING, Any
 
+from mlkit.model.interval import Unknown
 from mlkit.page.html import Html, badge, number
-from mlkit.page.plots import Bar, Span, interval_plot, timeline_plot
-from mlkit.report.interval import Interval, Judged, Unknown, interval_between, interval_of, read_judged
-from mlkit.report.parts import (
+from mlkit.page.parts import (
     Part,
     bullets,
     command,
@@ -22,9 +21,11 @@ from mlkit.report.parts import (
     paragraph,
     plotted,
 )
+from mlkit.page.plots import Bar, Span, interval_plot, timeline_plot
+from mlkit.page.words import counted, gain, improvement, lasting, moment
+from mlkit.report.interval import interval_of_candidate, read_judged, recorded
 from mlkit.report.section import Finding, Section
 from mlkit.report.state import next_steps, terms, version_of
-from mlkit.report.words import counted, gain, improvement, lasting, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -116,36 +117,22 @@ def _judgement(context: Context, decision: Decision) -> dict[str, Any]:
 def _verdict(context: Context, decision: Decision) -> dict[str, Any]:
     """The last judgement with how sure its scores are."""
     record = decision.record
-    judged = _read(context, record["predictions"], record)
-    own = interval_of(judged) if isinstance(judged, Judged) else judged
-    between = _between(context, record, judged)
-    champion = record["champion"]
+    own = interval_of_candidate(record, lambda: read_judged(context.engine, record))
+    champion, between = recorded(record, "champion"), recorded(record, "improvement")
+    head = record["champion"]
     return {
         **_judgement(context, decision),
-        "champion_version": champion["to_version"] if champion else None,
+        "champion_version": head["to_version"] if head else None,
         "champion_error": record["scores"]["champion_error"],
         "direction": record["direction"],
         "gate": record["gate"],
-        "candidate_interval": own.to_dict() if isinstance(own, Interval) else None,
-        "interval": between.to_dict() if isinstance(between, Interval) else None,
-        "no_interval": "" if isinstance(between, Interval) else between.reason,
+        "candidate_interval": None if isinstance(own, Unknown) else own,
+        "champion_interval": None if isinstance(champion, Unknown) else champion,
+        "interval": None if isinstance(between, Unknown) else between,
+        "no_interval": between.reason if isinstance(between, Unknown) else "",
         "run_key": decision.run_key,
         "decision_id": decision.decision_id,
     }
-
-
-def _between(context: Context, record: Mapping[str, Any], judged: Judged | Unknown) -> Interval | Unknown:
-    """The interval of the improvement, from the two stored tables of test predictions."""
-    if record["champion"] is None:
-        return Unknown("there was no champion to compare with")
-    if isinstance(judged, Unknown):
-        return judged
-    other = _read(context, record["champion"]["evidence"]["predictions"], record)
-    return interval_between(judged, other) if isinstance(other, Judged) else other
-
-
-def _read(context: Context, stored: Mapping[str, Any], record: Mapping[str, Any]) -> Judged | Unknown:
-    return read_judged(context.engine, stored, metric=record["metric"], direction=record["direction"])
 
 
 def _ledger(context: Context) -> Iterator[Part]:
@@ -208,18 +195,25 @@ def _verdict_parts(verdict: Mapping[str, Any]) -> Iterator[Part]:
 
 def _same_rows(verdict: Mapping[str, Any]) -> Iterator[Part]:
     number_of = verdict["champion_version"]
-    sure = verdict["candidate_interval"] or {}
     note = f"n = {verdict['rows']:,}"
-    bars = [Bar("candidate", verdict["candidate"], sure.get("low"), sure.get("high"), note)]
-    if number_of:
-        bars.append(Bar(f"champion v{number_of}", verdict["champion"], note=note))
+    names = {"candidate": "candidate", "champion": f"champion v{number_of}"}
+    bars = []
+    for who in ("candidate", "champion") if number_of else ("candidate",):
+        sure = verdict[f"{who}_interval"] or {}
+        bars.append(Bar(names[who], verdict[who], sure.get("low"), sure.get("high"), note))
     better = "lower" if verdict["direction"] == "minimize" else "higher"
+    of = f"{verdict['metric']} on the same {verdict['rows']:,} test rows; {better} is better."
     yield plotted(
         interval_plot(bars, title="both scores on the same rows", x_label=verdict["metric"]),
-        caption=f"{verdict['metric']} on the same {verdict['rows']:,} test rows; {better} is better.",
+        caption=f"{of}{_drawn(verdict)}",
         headers=["model", verdict["metric"], "low", "high"],
         rows=[[bar.label, bar.value, bar.low, bar.high] for bar in bars],
     )
+
+
+def _drawn(verdict: Mapping[str, Any]) -> str:
+    own = verdict["candidate_interval"]
+    return f" Whiskers: {own['level']:.0%} of {own['draws']} seeded draws of the rows." if own else ""
 
 
 def _excluded(verdict: Mapping[str, Any]) -> str:
@@ -239,10 +233,7 @@ def _how_sure(verdict: Mapping[str, Any]) -> str:
         return f"not said: {verdict['no_interval']}"
     ends = f"{number(interval['low'])} to {number(interval['high'])}"
     how = f"{interval['level']:.0%} of {interval['draws']} seeded draws; above 0 is better"
-    if interval["rows"] == verdict["rows"]:
-        return f"{ends} ({how})"
-    share = f"{interval['rows']:,} of the {verdict['rows']:,} rows, which the champion was judged on too"
-    return f"on {share}: {gain(interval['value'])}, {ends} ({how}); the other rows are new"
+    return f"{ends} ({how})"
 
 
 def _earlier(judgements: list[dict[str, Any]]) -> Part:
@@ -295,18 +286,11 @@ def _chance(verdict: Mapping[str, Any]) -> Finding:
         said = f"how sure the last difference is cannot be said: {verdict['no_interval']}"
         return Finding("RPT011", "not run", said, None, ANCHOR)
     low, high = interval["low"], interval["high"]
-    rows = f"{interval['rows']:,}"
-    if interval["rows"] < verdict["rows"]:
-        rows = f"the {rows} of {verdict['rows']:,} test rows that the champion was judged on too"
-    else:
-        rows = f"the {rows} test rows"
+    rows = f"the {interval['rows']:,} test rows"
     if low <= 0 <= high:
         said = f"the last difference may be chance: on {rows}, from {gain(low)} to {gain(high)}"
         return Finding("RPT011", "look", said, interval["value"], ANCHOR)
     ends = f"{number(min(abs(low), abs(high)))} to {number(max(abs(low), abs(high)))}"
-    if high < 0 and verdict["outcome"] == "promote":
-        said = f"on {rows}, what was promoted last is {ends} worse; its gain is on newer rows"
-        return Finding("RPT011", "look", said, interval["value"], ANCHOR)
     better = "better" if low > 0 else "worse"
     said = f"the last difference is more than chance: on {rows}, the candidate is {ends} {better}"
     return Finding("RPT011", "fine", said, interval["value"], ANCHOR)

@@ -6,10 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from mlkit.page.html import badge
-from mlkit.page.plots import Line, Rule, histogram_pair, line_plot, spark_line
-from mlkit.production.monitor_report import SEVERITY
-from mlkit.production.rules import monitor_of, retrain_of, width_of
-from mlkit.report.parts import (
+from mlkit.page.parts import (
     Part,
     bullets,
     command,
@@ -21,8 +18,11 @@ from mlkit.report.parts import (
     paragraph,
     plotted,
 )
+from mlkit.page.plots import Line, Rule, histogram_pair, line_plot, spark_line
+from mlkit.page.words import counted, day, lasting
+from mlkit.production.monitor_report import SEVERITY
+from mlkit.production.rules import monitor_of, retrain_of, width_of
 from mlkit.report.section import Finding, Section
-from mlkit.report.words import counted, day, lasting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlkit.page.document import shadow
 from mlkit.page.html import Html, escaped, figure, json_script, table, tag
-from mlkit.report.parts import Part, joined, paragraph, plain
+from mlkit.page.parts import Part, joined, paragraph, plain
+from mlkit.page.words import counted, moment
 from mlkit.report.section import Finding, Section
-from mlkit.report.words import counted, moment
 from mlkit.research.figures import figures_folder, read_figures
 
 if TYPE_CHECKING:

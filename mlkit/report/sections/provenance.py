@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlkit.code import installed_version
+from mlkit.code import DISTRIBUTION, installed_version
+from mlkit.page.parts import Part, bullets, command, facts, folded, grid, heading, joined, paragraph
+from mlkit.page.words import counted, lasting, moment, short
 from mlkit.production.certificate import read_certificates
 from mlkit.production.cleanup.reach import is_alive
 from mlkit.production.removals import Removals
-from mlkit.report.parts import Part, bullets, command, facts, folded, grid, heading, joined, paragraph
 from mlkit.report.section import Finding, Section
-from mlkit.report.words import counted, lasting, moment, short
 from mlkit.workspace import table_name
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ANCHOR, TITLE = "provenance", "Provenance"
 _PARTS = {"train": "trained on", "test": "judged on", "predictions": "test predictions"}
-_OWN = ("mlkit-sdk", "python")
+_OWN = (DISTRIBUTION, "python")
 WORDS = {
     "candidate": "the model that is being judged",
     "champion": "the version that serves",

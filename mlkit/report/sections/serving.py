@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from mlkit.errors import MlkitError
 from mlkit.model.estimator import steps_text
+from mlkit.model.interval import Judged, Unknown
+from mlkit.page.parts import Part, command, facts, grid, joined, paragraph, plotted
 from mlkit.page.plots import Bar, Rule, interval_plot
+from mlkit.page.words import counted, improvement, lasting, moment, short
+from mlkit.production.serving.choice import ask_serving
 from mlkit.production.serving_counts import served_counts
-from mlkit.report.interval import Interval, Judged, constant_score, interval_of, read_judged
-from mlkit.report.parts import Part, bullets, command, facts, grid, joined, paragraph, plotted
+from mlkit.report.interval import constant_score, interval_of_candidate, read_judged
 from mlkit.report.section import Finding, Section
 from mlkit.report.state import judged_as, next_steps, serving_term, way_back
-from mlkit.report.words import improvement, lasting, moment, short
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mlkit.production.decisions import Decision
+    from mlkit.production.serving.replicas import Heard
     from mlkit.report.context import Context
+    from mlkit.report.section import Severity
     from mlkit.report.state import Term
 
 ANCHOR, TITLE = "serving", "Now serving"
+
+ASK_SECONDS = 2.0
+"""How long a service may take to say what it answers with."""
+_SILENT = ("NET061", "NET062", "NET064")  # codes of services that have not said what they answer with
 
 
 def serving_section(context: Context) -> Section:
@@ -35,11 +44,13 @@ def serving_section(context: Context) -> Section:
     back = way_back(context.entries, context.marks)
     name, head = context.project, term.entries[-1]
     served = _answers(context, head.model_id)
+    asked = ask_serving(context.stores, head, seconds=ASK_SECONDS)
     parts = [
         facts(_said(context, term)),
         *_score_parts(scores),
         paragraph("What it was made of, link by link:"),
         grid(["link", "is", "known by"], [list(link.values()) for link in chain], label="identity"),
+        _asked(asked),
         paragraph(served["sentence"]),
         *_undo(name, back.to_version if back else None),
     ]
@@ -50,6 +61,8 @@ def serving_section(context: Context) -> Section:
         "entry": head.to_dict(),
         "scores": scores,
         "chain": chain,
+        "asked": [] if isinstance(asked, str) else [*map(dataclasses.asdict, asked)],
+        "not_asked": asked if isinstance(asked, str) else "",
         "served": served,
         "rollback_to": back.to_version if back else None,
     }
@@ -61,7 +74,10 @@ def serving_section(context: Context) -> Section:
         body=whole.html,
         markdown=whole.markdown,
         is_open=True,
-        findings=tuple(_findings(context, decision, back.to_version if back else None)),
+        findings=(
+            *_findings(context, decision, back.to_version if back else None),
+            *_in_services(context, asked),
+        ),
     )
 
 
@@ -102,10 +118,8 @@ def _scores(context: Context, decision: Decision | None) -> dict[str, Any]:
     if decision is None:
         return {}
     record = decision.record
-    judged = read_judged(
-        context.engine, record["predictions"], metric=record["metric"], direction=record["direction"]
-    )
-    interval = interval_of(judged) if isinstance(judged, Judged) else judged
+    judged = read_judged(context.engine, record)
+    interval = interval_of_candidate(record, lambda: judged)
     live = [
         found
         for found in context.performance
@@ -117,8 +131,8 @@ def _scores(context: Context, decision: Decision | None) -> dict[str, Any]:
         "score": record["scores"]["candidate"],
         "rows": record["scores"]["rows"],
         "threshold": record["gate"]["threshold"],
-        "interval": interval.to_dict() if isinstance(interval, Interval) else None,
-        "no_interval": "" if isinstance(interval, Interval) else interval.reason,
+        "interval": None if isinstance(interval, Unknown) else interval,
+        "no_interval": interval.reason if isinstance(interval, Unknown) else "",
         "constant": constant_score(judged) if isinstance(judged, Judged) else None,
         "live": live[-1] if live else None,
     }
@@ -192,6 +206,29 @@ def _commit(origin: Mapping[str, Any]) -> str:
     return f"commit {commit[:10]}{' and changes' if origin.get('dirty') else ''}"
 
 
+def _asked(asked: Sequence[Heard] | str) -> Part:
+    if isinstance(asked, str):
+        return paragraph(f"Services were not asked: {asked}.")
+    return grid(["service", "says"], [[each.url, each.words] for each in asked], label="services")
+
+
+def _in_services(context: Context, asked: Sequence[Heard] | str) -> Iterator[Finding]:
+    """Whether what serves is what the ledger says; nothing of a target that names no services."""
+    mend = f"mlkit deploy {context.project}"
+    if isinstance(asked, str):
+        if context.stores.workspace.spec.serving is not None:
+            yield Finding("RPT006", "not run", f"services were not asked: {asked}", None, ANCHOR, mend)
+        return
+    wrong = [each for each in asked if each.code]
+    if not wrong:
+        said = f"{counted(len(asked), 'service')} asked, each answers with what the ledger names"
+        yield Finding("RPT006", "fine", said, len(asked), ANCHOR)
+        return
+    severity: Severity = "look" if all(each.code in _SILENT for each in wrong) else "act"
+    said = f"{len(wrong)} of {counted(len(asked), 'service')}: {wrong[0].url} {wrong[0].words}"
+    yield Finding("RPT006", severity, said, len(wrong), ANCHOR, mend)
+
+
 def _answers(context: Context, model_id: str) -> dict[str, Any]:
     counts = served_counts(context.engine, context.project, model_id=model_id)
     if counts is None or not counts.served:
@@ -206,7 +243,7 @@ def _answers(context: Context, model_id: str) -> dict[str, Any]:
 
 def _undo(name: str, back: int | None) -> Iterator[Part]:
     if back is None:
-        yield bullets(["Nothing to go back to: it has replaced no other version that may serve."])
+        yield paragraph("Nothing to go back to: it has replaced no other version that may serve.")
     else:
         yield paragraph(f"To undo, v{back} would serve again:")
         yield command(f"mlkit rollback {name} --to {back} --reason '...'")

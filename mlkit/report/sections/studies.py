@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlkit.page.html import Html, number, selection, table, tag
-from mlkit.report.parts import Part, folded, grid, heading, joined, paragraph
+from mlkit.page.html import number
+from mlkit.page.parts import Part, folded, grid, joined, paragraph
+from mlkit.page.words import counted, moment
 from mlkit.report.section import Finding, Section
-from mlkit.report.sections.study_plots import (
-    MOST_LISTED,
-    STATUS,
-    course,
-    mattered,
-    parallel,
-    shown_names,
-    shown_value,
-    slices,
-    timeline,
-)
-from mlkit.report.studied import failures, read_study
-from mlkit.report.words import counted, moment
+from mlkit.report.studied import read_study
+from mlkit.research.study.drawn import MOST_FAILURES, MOST_LISTED, STATUS, counts, study_parts
+from mlkit.research.study.told import failures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from mlkit.report.context import Context
     from mlkit.report.section import Severity
@@ -33,7 +24,6 @@ ANCHOR, TITLE = "studies", "Studies"
 MOST_STUDIES = 3
 """Studies that are drawn; of others there is a line."""
 
-_FAILURES, _TOP = 20, 5  # messages, and trials that are named for each
 _MANY_FAILED = 0.25
 
 
@@ -47,8 +37,8 @@ def studies_section(context: Context) -> Section | None:
     drawn = [read_study(context, run) for run in runs[:MOST_STUDIES]]
     parts = [_overview(context, drawn, len(runs))] if len(runs) > 1 else []
     for place, study in enumerate(drawn):
-        title = f"{study.run.name}: {_counts(study)}"
-        parts.append(folded(title, *_study_parts(study), is_open=place == 0))
+        title = f"{study.run.name}: {counts(study)}"
+        parts.append(folded(title, *study_parts(study), is_open=place == 0))
     left = len(runs) - len(drawn)
     if left:
         parts.append(
@@ -72,12 +62,7 @@ def studies_section(context: Context) -> Section | None:
 def _summary(drawn: Sequence[Studied], of: int) -> str:
     first = drawn[0]
     best = f"; best {first.metric} {number(first.best.score)}" if first.best else ""
-    return f"{counted(of, 'study', plural='studies')}; {first.run.name} has {_counts(first)}{best}"
-
-
-def _counts(study: Studied) -> str:
-    states = [f"{study.count(state):,} {state}" for state in STATUS if study.count(state)]
-    return f"{counted(len(study.trials), 'trial')} ({', '.join(states)})" if states else "no trials yet"
+    return f"{counted(of, 'study', plural='studies')}; {first.run.name} has {counts(first)}{best}"
 
 
 def _overview(context: Context, drawn: Sequence[Studied], of: int) -> Part:
@@ -98,78 +83,6 @@ def _overview(context: Context, drawn: Sequence[Studied], of: int) -> Part:
     headers = ["study", "", "started", "trials", "metric", "best", "spread", "seconds of fits"]
     label = f"{len(drawn)} of {of} studies"
     return grid(headers, rows, label=label, sortable=True)
-
-
-def _study_parts(study: Studied) -> Iterator[Part]:
-    if not study.trials:
-        yield paragraph("No trial has ended yet.")
-        return
-    if study.direction is None:
-        yield paragraph(
-            "The study has not ended, and nothing says which scores are better: trials stand as asked."
-        )
-    importances = study.importances()
-    shared = [
-        part
-        for part in (
-            _leaderboard(study, importances),
-            course(study),
-            parallel(study, importances),
-            *slices(study, importances),
-        )
-        if part is not None
-    ]
-    code = "[study.trials[number] for number in [{keys}]]"
-    yield Part(selection(*(part.html for part in shared), code=code), joined(shared).markdown)
-    yield mattered(study, importances)
-    when = timeline(study)
-    if when is not None:
-        yield when
-    yield from _failed(study)
-
-
-def _leaderboard(study: Studied, importances: Mapping[str, Any]) -> Part:
-    """The best trials, then those without a score, as rows that can be ticked."""
-    ranked = [*study.scored, *(trial for trial in study.trials if trial.score is None)]
-    shown = ranked[:MOST_LISTED]
-    names = shown_names(study, importances)
-    headers = ["trial", study.metric, "spread", "state", "seconds", *names, "model"]
-    rows = [
-        [
-            trial.number,
-            trial.score,
-            trial.spread,
-            trial.state,
-            round(trial.seconds, 2),
-            *(shown_value(trial.params.get(name)) for name in names),
-            trial.model,
-        ]
-        for trial in shown
-    ]
-    more = f" The best {len(shown)} of {len(ranked):,}." if len(ranked) > len(shown) else ""
-    every = {name for trial in study.trials for name in trial.params}
-    hidden = f" {len(every) - len(names)} more parameters are in the JSON." if len(every) > len(names) else ""
-    caption = f"Leaderboard, best first; the spread is over folds.{more}{hidden}"
-    keys = [trial.number for trial in shown]
-    board = table(headers, rows, sortable=True, keys=keys, label="leaderboard")
-    html = Html(tag("p", caption, class_="faint") + board)
-    return Part(html, f"{caption}\n\n{grid(headers, rows, label='leaderboard').markdown}")
-
-
-def _failed(study: Studied) -> Iterator[Part]:
-    found = failures(study)
-    if not found:
-        return
-    yield heading("Failed trials")
-    rows = [
-        [
-            message,
-            len(numbers),
-            ", ".join(map(str, numbers[:_TOP])) + (", ..." if len(numbers) > _TOP else ""),
-        ]
-        for message, numbers in found[:_FAILURES]
-    ]
-    yield grid(["message", "trials", "which"], rows, label="failed trials")
 
 
 def _findings(study: Studied) -> Iterator[Finding]:
@@ -208,6 +121,6 @@ def _values(study: Studied) -> dict[str, Any]:
         ],
         "importances": {name: share for name, (share, _) in study.importances().items()},
         "failures": [
-            {"message": message, "trials": numbers} for message, numbers in failures(study)[:_FAILURES]
+            {"message": message, "trials": numbers} for message, numbers in failures(study)[:MOST_FAILURES]
         ],
     }

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from mlkit.model.evaluation import better
 from mlkit.page.html import number
+from mlkit.page.parts import Part, facts, grid, heading, joined, paragraph, plotted
 from mlkit.page.plots import Bar, bar_plot
+from mlkit.page.words import counted, gain
 from mlkit.report.chosen import read_chosen, read_importances
 from mlkit.report.evaluated import Evaluated, read_evaluated
-from mlkit.report.parts import Part, facts, grid, heading, joined, paragraph, plotted
 from mlkit.report.section import Section
 from mlkit.report.sections.trial_findings import ANCHOR, trial_findings
 from mlkit.report.sections.trial_plots import SHOWN, answer_parts, segment_parts
 from mlkit.report.segments import by_segment
-from mlkit.report.words import counted, gain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlkit.page.html import number
+from mlkit.page.words import counted
 from mlkit.report.section import Finding
-from mlkit.report.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlkit.page.html import number, tag
+from mlkit.page.parts import Part, grid, heading, paragraph, plain, plotted
 from mlkit.page.plots import Bar, Line, Rule, heat_table, histogram_pair, interval_plot, line_plot
+from mlkit.page.words import counted
 from mlkit.report.curves import (
     calibration_error,
     confusion,
@@ -16,8 +18,6 @@ from mlkit.report.curves import (
     reliability,
     roc,
 )
-from mlkit.report.parts import Part, grid, heading, paragraph, plain, plotted
-from mlkit.report.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -238,8 +237,3 @@ _FORMS = (
     Form("arrow", _is_of("pyarrow", "Table"), _write_arrow, _read_arrow),
     Form("pickle", lambda _: True, _write_pickle, _read_pickle, last=True),
 )
-
-
-def dump_outline(outline: Any) -> str:  # noqa: ANN401 - plain values
-    """An outline as text; numbers that are not finite stay what they are."""
-    return json.dumps(outline, ensure_ascii=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import html
 from typing import TYPE_CHECKING, Any
 
@@ -62,19 +61,7 @@ class StepList:
 
     def to_dict(self) -> dict[str, Any]:
         """The results as plain values."""
-        found = [
-            {
-                "step": entry.step,
-                "key": entry.key,
-                "seconds": entry.seconds,
-                "bytes": entry.bytes,
-                "hits": entry.hits,
-                "saved_seconds": entry.saved,
-                "used_at": _moment(entry).isoformat(),
-            }
-            for entry in self.entries
-        ]
-        return {"entries": found, "limit_bytes": limit_bytes()}
+        return {"entries": [entry.to_dict() for entry in self.entries], "limit_bytes": limit_bytes()}
 
     def __repr__(self) -> str:
         """A line for each step, what all of them saved, and how to remove them."""
@@ -98,9 +85,5 @@ def _line(step: str, entries: Sequence[Entry]) -> str:
     hits, size = sum(entry.hits for entry in entries), sum(entry.bytes for entry in entries)
     counted = f"{len(entries):>3} x {hits:>4} hits {size / 1e6:9.1f} MB"
     saved = duration(sum(entry.saved for entry in entries))
-    used = max(map(_moment, entries))
+    used = max(entry.moment for entry in entries)
     return f"  {step:<20} {counted}   saved {saved:<10} used {used:%Y-%m-%d %H:%M}"
-
-
-def _moment(entry: Entry) -> dt.datetime:
-    return dt.datetime.fromtimestamp(entry.used_at, tz=dt.UTC)

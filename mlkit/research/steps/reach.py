@@ -180,12 +180,12 @@ class Walk:
             self.parts["code", name] = Part("code", name, out.digest().hex(), place_of(value))
 
     def _read_function(self, out: Tokens, name: str, function: Any) -> None:  # noqa: ANN401 - a function
-        code = function.__code__
+        code, place = function.__code__, place_of(function)
         reading = read_code(code)
         out.raw(reading.digest)
         self._values.add_all(out, (function.__defaults__ or (), function.__kwdefaults__ or {}))
         for variable, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-            out.text(self._closed_over(name, variable, cell, place_of(function)))
+            out.text(self._closed_over(name, variable, cell, place))
         if is_library_file(code.co_filename):  # a decorator of a library: its own globals follow its version
             self._library(str(function.__globals__.get("__name__", "builtins")))
             return
@@ -193,7 +193,7 @@ class Walk:
             message = f"code that assigns the global `{reading.writes[0]}`"
             raise NotKeyedError(message)
         for lookup in reading.lookups:
-            out.text(self._look_up(lookup, function))
+            out.text(self._look_up(lookup, function, place))
 
     def _closed_over(self, name: str, variable: str, cell: types.CellType, place: str) -> str:
         try:
@@ -211,7 +211,7 @@ class Walk:
             self.add(kind, name, value, refuse=refuse, note=place)
         return f"{variable} = {kind} {name}"
 
-    def _look_up(self, lookup: Lookup, function: Any) -> str:  # noqa: ANN401 - a function
+    def _look_up(self, lookup: Lookup, function: Any, place: str) -> str:  # noqa: ANN401 - a function
         spelled = ".".join((lookup.module or "", *lookup.chain))
         scope = function.__globals__
         chain = lookup.chain
@@ -221,10 +221,10 @@ class Walk:
                 return f"{spelled} = {self._library(owner)}"
             if chain == ("",):
                 return spelled
-            return self._follow(owner, chain, spelled, place_of(function))
+            return self._follow(owner, chain, spelled, place)
         if chain[0] in scope:
             name = f"{_home(function)}.{chain[0]}"
-            return self._follow(scope[chain[0]], chain[1:], name, place_of(function))
+            return self._follow(scope[chain[0]], chain[1:], name, place)
         if hasattr(builtins, chain[0]):
             return f"builtin {chain[0]}"
         return f"{spelled} is not there"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime as dt
 import json
 import os
 import re
@@ -26,7 +27,7 @@ import xxhash
 
 from mlkit.errors import UsageError
 from mlkit.failpoints import failpoint
-from mlkit.research.steps.forms import FileChangedError, NotStoredError, dump_outline, unpack
+from mlkit.research.steps.forms import FileChangedError, NotStoredError, unpack
 from mlkit.research.steps.reach import Part
 from mlkit.research.steps.values import Values, token_of
 
@@ -54,7 +55,7 @@ class Entry:
         step: Name of the step that made it.
         seconds: What it took to compute.
         bytes: On disk.
-        used_at: When it was last read or written, seconds since the epoch.
+        used_at: When it was last read or written.
         hits: How often it was read instead of being computed again.
     """
 
@@ -69,6 +70,23 @@ class Entry:
     def saved(self) -> float:
         """Seconds that reading it has saved."""
         return self.hits * self.seconds
+
+    @property
+    def moment(self) -> dt.datetime:
+        """When it was last read or written."""
+        return dt.datetime.fromtimestamp(self.used_at, tz=dt.UTC)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "step": self.step,
+            "key": self.key,
+            "seconds": self.seconds,
+            "bytes": self.bytes,
+            "hits": self.hits,
+            "saved_seconds": self.saved,
+            "used_at": self.moment.isoformat(),
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +180,7 @@ class StepStore:
     def _write_files(self, staged: Path, key: str, made: Made) -> None:
         files = {**made.files, _EFFECTS: json.dumps(made.effects).encode()}
         checks = {name: [len(data), xxhash.xxh3_128_hexdigest(data)] for name, data in files.items()}
-        body = dump_outline(
+        body = json.dumps(
             {
                 "key": key,
                 "step": made.step,

@@ -1,74 +1,95 @@
-"""A study as one page: leaderboard, course, parameters, importances; no request leaves it."""
+"""A study as one page of its own, kept with its run; the report shows the same beside all else."""
 
 from __future__ import annotations
 
-import html
-import warnings
 from typing import TYPE_CHECKING
 
-import optuna
-import plotly.graph_objects as go
-from optuna.trial import TrialState
+from mlkit.page.document import PageSection, document
+from mlkit.page.html import Html, code, facts, join, number, tag
+from mlkit.page.parts import joined, paragraph, plotted
+from mlkit.page.plots import Bar, bar_plot
+from mlkit.research.study.drawn import counts, study_parts
+from mlkit.research.study.told import Told, Tried, family
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-    from mlkit.research.study.trials import Study
+    from mlkit.page.parts import Part
+    from mlkit.research.study.trials import Study, Trial
 
     Importances = Mapping[str, Mapping[str, float]]
 
-_MOST_COLUMNS = 12
-_STYLE = """
-body { font-family: system-ui, sans-serif; margin: 2rem; max-width: 70rem }
-table { border-collapse: collapse }
-td, th { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid #ddd }
-"""
+_MOST_FEATURES = 40  # that are drawn, the most important ones
 
 
-def draw_study(native: optuna.Study, study: Study, importances: Importances) -> str:
-    """The page as HTML text; the drawing library is inlined once.
+def draw_study(study: Study, importances: Importances) -> str:
+    """The page as HTML text; no request leaves it.
 
     Args:
-        native: Optuna's view of the study, which has a complete trial.
-        study: The study.
-        importances: By feature: `mean` and `spread` (`mlkit.model.importance`).
+        study: The study, which has a complete trial.
+        importances: By feature: `mean` and `spread` (`mlkit.model.importance`); empty if nobody asked.
     """
-    parts = [f"<h1>Study {html.escape(study.name)}</h1>", f"<pre>{html.escape(repr(study))}</pre>"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Optuna and plotly speak of their own future here
-        for number, (title, figure) in enumerate(_figures(native, study, importances)):
-            drawing = figure.to_html(
-                full_html=False, include_plotlyjs=number == 0, config={"displaylogo": False}
-            )
-            parts += [f"<h2>{html.escape(title)}</h2>", drawing]
-    parts += ["<h2>All trials</h2>", study.leaderboard().to_html(index=False, max_cols=_MOST_COLUMNS)]
-    head = f"<meta charset=utf-8><title>{html.escape(study.name)}</title><style>{_STYLE}</style>"
-    return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(parts)}</body></html>"
+    metric = study.setting.metric
+    tried = Tried(metric.name, metric.direction, tuple(map(_told, study.trials)))
+    sections = [
+        PageSection("trials", "Trials", counts(tried), joined(study_parts(tried)).html),
+        PageSection(
+            "features", "Features", "what the best model leans on", _leaning(study, importances).html
+        ),
+    ]
+    return document(f"Study {study.name}", masthead=_masthead(study, tried), sections=sections)
 
 
-def _figures(native: optuna.Study, study: Study, importances: Importances) -> Iterator[tuple[str, go.Figure]]:
-    """Figures that this study has enough trials for."""
-    drawn = optuna.visualization
-    complete = native.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    params = {name for trial in complete for name in trial.params}
-    yield "Feature importances (permutation, train rows)", _bars(importances)
-    yield "Course", drawn.plot_optimization_history(native, target_name=study.setting.metric.name)
-    if params:
-        yield "Parameters, side by side", drawn.plot_parallel_coordinate(native)
-        yield "Parameters, one by one", drawn.plot_slice(native)
-    shared = {name for name in params if all(name in trial.params for trial in complete)}
-    if shared and len({trial.value for trial in complete}) > 1:
-        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=study.setting.seed)
-        yield "Parameters that mattered", drawn.plot_param_importances(native, evaluator=evaluator)
-    yield "Timeline", drawn.plot_timeline(native)
-
-
-def _bars(importances: Importances) -> go.Figure:
-    names = list(importances)[::-1]
-    bars = go.Bar(
-        x=[importances[name]["mean"] for name in names],
-        y=names,
-        orientation="h",
-        error_x={"type": "data", "array": [importances[name]["spread"] for name in names]},
+def _told(trial: Trial) -> Told:
+    return Told(
+        number=trial.number,
+        state=trial.state,
+        params=trial.params,
+        score=trial.score,
+        spread=trial.spread,
+        seconds=trial.seconds,
+        model=family(trial.model),
+        error=trial.error,
     )
-    return go.Figure(bars, layout={"height": 120 + 24 * len(names), "margin": {"l": 160, "t": 20}})
+
+
+def _masthead(study: Study, tried: Tried) -> Html:
+    setting, best = study.setting, study.best
+    said = f"Trial {best.number} is the best: {setting.metric.name} {number(best.score)}; {counts(tried)}."
+    return join(
+        [
+            tag("h1", f"Study {study.name}"),
+            tag("p", f"predicts {setting.target}, judged by {setting.metric.name}", class_="faint"),
+            tag("p", said),
+            facts(
+                {
+                    "rows": f"{setting.train_rows:,} to learn from in {setting.cv} folds; "
+                    f"{setting.test_rows:,} test rows are sealed",
+                    "snapshot": tag("code", setting.snapshot.fingerprint),
+                    "seed": setting.seed,
+                    "run": tag("code", study.run_id),
+                }
+            ),
+            code(f"mlkit report {setting.project} --open"),
+        ]
+    )
+
+
+def _leaning(study: Study, importances: Importances) -> Part:
+    if not importances:
+        return paragraph("Nobody asked: of a model that learns in Spark, importances are not computed.")
+    shown = list(importances.items())[:_MOST_FEATURES]
+    more = f" The first {len(shown)} of {len(importances):,}." if len(importances) > len(shown) else ""
+    bars = [
+        Bar(name, found["mean"], found["mean"] - found["spread"], found["mean"] + found["spread"])
+        for name, found in shown
+    ]
+    return plotted(
+        bar_plot(bars, title="Importance of features", x_label=f"{study.setting.metric.name} lost"),
+        caption=(
+            f"How much worse {study.setting.metric.name} gets on train rows when a feature is shuffled; "
+            f"whiskers: one standard deviation of the shuffles.{more}"
+        ),
+        headers=["feature", "mean", "spread"],
+        rows=[[name, found["mean"], found["spread"]] for name, found in shown],
+    )

@@ -114,7 +114,7 @@ def _finish(study: Study, native: optuna.Study, searcher: Searcher, tracking: Tr
     kept = _keep_model(model, best, searcher, tracking)
     tracking.document(study.run_id, "study.json", study.to_dict())
     tracking.document(study.run_id, "importances.json", _finite(importances))
-    tracking.text(study.run_id, "study.html", draw_study(native, study, importances))
+    tracking.text(study.run_id, "study.html", draw_study(study, importances))
     log_train_rows(tracking, study.run_id, setting)
     seconds = sum(trial.seconds for trial in study.trials)
     tracking.log(

@@ -223,17 +223,23 @@ class Study:
         """The leaderboard's top and what to do next."""
         again = f", {self.reused} of them known from before" if self.reused else ""
         top = self.leaderboard().head(_TOP)[["trial", self.setting.metric.name, "spread", "seconds", "model"]]
+        top = top.assign(model=top["model"].map(_short))
         return (
             f"Study {self.name}  {len(self.trials)} trials ({_counts(self.trials)}{again})"
             f"  run {self.run_id}\n"
             f"  on      {self.setting.train_rows:,} train rows {self.setting.train}, {self.setting.cv} folds;"
             f" {self.setting.test_rows:,} test rows stay sealed\n"
-            f"{top.to_string(index=False, max_colwidth=60)}\n"
+            f"{top.to_string(index=False)}\n"
             f"  next    project.freeze(study.best, gate=Gate(threshold=...))"
         )
 
     def _repr_html_(self) -> str:
         return f"<h4>Study {html.escape(self.name)}</h4>{self.leaderboard().to_html(index=False)}"
+
+
+def _short(model: str) -> str:
+    """A model's text in at most 60 letters: it begins like the others, what was tried stands at its end."""
+    return model if len(model) <= 60 else f"{model[:24]}...{model[-33:]}"
 
 
 def _counts(trials: Sequence[Trial]) -> str:

@@ -18,7 +18,7 @@ def all_commands(_: str) -> str:
         parts.append(f"**{title.capitalize()}**\n\n{table(['command', 'what it does'], rows)}")
     for name, parser in parsers.items():
         parser.formatter_class = _Wide
-        guide = f"[Guide](../{COMMANDS[name].page}.md)\n"
+        guide = f"[Guide](../{COMMANDS[name].page}.md) · [JSON](json.md#mlkit-{name})\n"
         parts.append(
             f"## `mlkit {name}` {{ #mlkit-{name} }}\n\n{guide}\n```text\n{parser.format_help()}```\n"
         )

@@ -51,7 +51,7 @@ def attributes_of(kind: type) -> dict[str, str]:
     inside, name = False, ""
     for line in (inspect.getdoc(kind) or "").splitlines():
         if line and not line.startswith(" "):
-            inside = line == "Attributes:"
+            inside = line in ("Attributes:", "Args:")
         elif inside and (match := _ATTRIBUTE.match(line)):
             name, found[match[1]] = match[1], match[2]
         elif inside and name and line.strip():

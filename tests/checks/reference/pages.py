@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from . import catalogues, commands, errors, fields, names
+from . import catalogues, commands, errors, fields, names, schemas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 KEPT = "reference"
 """Folder of pages that are kept, with parts that are generated."""
-MADE = ("reference/errors", "reference/python")
+MADE = (errors.FOLDER, names.FOLDER, schemas.FOLDER)
 """Folders that are written anew at each build."""
 
 _PART = re.compile(r"(<!-- generated: (\w+) ?([^>]*?) -->\n).*?(<!-- end -->\n)", re.DOTALL)
@@ -24,6 +24,7 @@ _PARTS: dict[str, Callable[[str], str]] = {
     "exits": errors.exits,
     "fields": fields.fields_of,
     "findings": errors.findings,
+    "json": schemas.schemas_page,
     "names": names.names_of,
     "tags": catalogues.tags_of,
     "variables": catalogues.variables_of,
@@ -53,9 +54,9 @@ def write_kept(docs: Path) -> None:
 
 def write_made(docs: Path) -> None:
     """Write the pages that are made; one that is up to date is not touched, one of what is gone goes."""
-    made = {**errors.error_pages(), **names.name_pages(docs)}
+    made = {**errors.error_pages(), **names.name_pages(docs), **schemas.schema_files()}
     for folder in MADE:
-        for page in (docs / folder).glob("*.md"):
+        for page in (docs / folder).iterdir() if (docs / folder).is_dir() else ():
             if page.relative_to(docs).as_posix() not in made:
                 page.unlink()
     for path, text in made.items():

@@ -13,7 +13,7 @@ from mlkit.digest.spark_frame import is_spark
 from mlkit.engines.local import LocalEngine
 from mlkit.production.prediction_log import STAMPS, PredictionLog
 from mlkit.production.service.flusher import flush_segments
-from mlkit.production.service.segments import finished, read_segment
+from mlkit.production.service.segments import SegmentWriter, finished, read_segment
 from mlkit.production.service.spool import Spool
 
 PROJECT = "flight_delay"
@@ -37,6 +37,19 @@ def log_rows(*request_ids, model_id="m-1", version=1, at=NOON, **inputs) -> pa.T
     for name, value in {"prediction": float(version), **inputs}.items():
         table = table.append_column(name, pa.array([value] * len(rows)))
     return table
+
+
+def segment(folder: Path, *tables: pa.Table, notes=(), tail=b"") -> Path:
+    """A finished segment."""
+    writer = SegmentWriter(folder)
+    for table in tables:
+        writer.add(table)
+    for note in notes:
+        writer.note(note)
+    writer.close()
+    with writer.path.open("ab") as file:
+        file.write(tail)
+    return writer.path
 
 
 def spooled(folder: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import socket
 import threading
 import warnings
@@ -14,9 +15,11 @@ import pytest
 from sklearn.naive_bayes import GaussianNB
 
 from mlkit.model.predictions import predict
+from mlkit.production.service.app import make_app
 from mlkit.production.service.auth import Tokens
 from mlkit.production.service.board import Board
 from mlkit.production.service.limits import Settings
+from mlkit.production.service.worker import keep_posted
 from tests.production.service.standin import (
     FEATURES,
     JSON,
@@ -200,6 +203,27 @@ def test_without_a_model_nothing_is_ready() -> None:
         assert (told.status, told.error["code"], told.headers["retry-after"]) == (503, "NET037", "1")
 
 
+def test_what_a_worker_posts_is_of_one_model() -> None:
+    """Also where another one takes its place meanwhile."""
+
+    class Moves(Holder):
+        @property
+        def current(self):
+            return self.served.pop()
+
+        @current.setter
+        def current(self, served):
+            self.served = served
+
+    first, second = (
+        Served(scorer(Adds(), version=version, features=FEATURES[:version])) for version in (3, 4)
+    )
+    app = make_app(Moves([second, first]), None, Settings())
+    state = app.state()
+    assert (state["seq"], state["example"]["columns"]) == (5, list(FEATURES[:3]))
+    app.close()
+
+
 def test_version_ready_and_metrics(service) -> None:
     """What answers, and how much it has answered."""
     service.predict([ROW])
@@ -271,6 +295,26 @@ def test_workers_count_together_and_refresh_together(service, model, tmp_path) -
         second.leave()
         assert other.ask("GET", "/version").json["seq_everywhere"] == 6
         assert 'mlkit_requests_total{status="200"} 2' in other.ask("GET", "/metrics").body.decode()
+
+
+def test_a_worker_that_could_not_post_posts_again(service, tmp_path) -> None:
+    """A full disk, or here a folder that is gone for a while, does not silence it for ever."""
+    board = Board(tmp_path / "board")
+    (tmp_path / "board").rmdir()
+
+    class Stop(threading.Event):
+        """Set after the second round; the disk has room again after the first."""
+
+        rounds = 0
+
+        def wait(self, timeout=None) -> bool:
+            self.rounds += 1
+            (tmp_path / "board").mkdir(exist_ok=True)
+            return self.rounds == 2
+
+    keep_posted(service.app, None, board, Stop())
+    (told,) = board.read()
+    assert (told["pid"], told["alive"]) == (os.getpid(), True)
 
 
 def test_several_requests_on_one_connection(service) -> None:

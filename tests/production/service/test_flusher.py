@@ -15,7 +15,16 @@ from mlkit.production.service.flusher import flush_segments, run_flusher, start_
 from mlkit.production.service.segments import ASIDE, SegmentWriter, finished
 from mlkit.production.service.spool import Spool
 from mlkit.production.serving_counts import ServedCounts, served_counts
-from tests.production.service.spools import NOON, PROJECT, Killable, flush, log_rows, logged, spool_some
+from tests.production.service.spools import (
+    NOON,
+    PROJECT,
+    Killable,
+    flush,
+    log_rows,
+    logged,
+    segment,
+    spool_some,
+)
 
 LATER = NOON + dt.timedelta(hours=3)
 
@@ -31,19 +40,6 @@ def folder(tmp_path):
     """Where segments are."""
     (tmp_path / "spool").mkdir()
     return tmp_path / "spool"
-
-
-def segment(folder, *tables, notes=(), tail=b""):
-    """A finished segment."""
-    writer = SegmentWriter(folder)
-    for table in tables:
-        writer.add(table)
-    for note in notes:
-        writer.note(note)
-    writer.close()
-    with writer.path.open("ab") as file:
-        file.write(tail)
-    return writer.path
 
 
 def test_segments_go_into_the_log_and_off_the_disk(engine, folder):

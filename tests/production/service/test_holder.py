@@ -161,7 +161,7 @@ def test_it_serves_the_head_and_follows_it(plain, to, hold, tmp_path):
     """Each version answers what it answers; facts and state say which it is."""
     head = to(2)
     holder = hold(plain)
-    assert holder.ready
+    assert holder.state["ready"]
     assert holder.current.facts()["version"] == 2
     assert holder.state["seq"] == holder.state["head_seq"] == head.seq
     assert (holder.state["stale"], holder.state["degraded"], holder.state["following"]) == (
@@ -169,11 +169,11 @@ def test_it_serves_the_head_and_follows_it(plain, to, hold, tmp_path):
         False,
         True,
     )
-    linear = holder.current.predict(ROWS)
+    linear = holder.current.scorer.predict(ROWS)
     head = to(1)
     told = holder.refresh()
     assert (told.changed, told.version, told.seq, told.error) == (True, 1, head.seq, None)
-    assert holder.current.predict(ROWS) != linear
+    assert holder.current.scorer.predict(ROWS) != linear
     assert holder.refresh().changed is False
 
 
@@ -264,10 +264,10 @@ def test_without_stores_the_last_model_starts_from_disk(plain, to, hold):
     to(1)
     with away(plain.workspace.home):
         holder = hold(plain, poll_seconds=0.05)
-        assert (holder.ready, holder.current.scorer.version) == (True, 2)
+        assert (holder.state["ready"], holder.current.scorer.version) == (True, 2)
         assert holder.state["stale"]
         assert holder.state["degraded"]
-        assert holder.current.predict(ROWS).num_rows == 3
+        assert holder.current.scorer.predict(ROWS).num_rows == 3
     deadline = time.monotonic() + 30
     while holder.current.scorer.version != 1:
         assert time.monotonic() < deadline
@@ -290,18 +290,18 @@ def test_a_registry_that_is_away_is_not_needed_for_what_is_on_disk(tmp_path, emp
         team = Stores(open_workspace("team", home=local.workspace.home), "flight_delay")
         publish(team.engine, make_flights())
         deploy(frozen(model=STUMP), team)
-        assert hold(team).ready
+        assert hold(team).state["ready"]
         server.close()
         again = hold(team)
         assert (again.current.scorer.version, again.state["degraded"]) == (1, False)
         empty = hold(team, folder=tmp_path / "empty")
-        assert (empty.ready, empty.state["error"]["code"]) == (False, "STO031")
+        assert (empty.state["ready"], empty.state["error"]["code"]) == (False, "STO031")
 
 
 def test_with_nothing_at_all_it_is_not_ready_and_keeps_trying(home, hold):
     """No crash; the reason is shown."""
     holder = hold(Stores(open_workspace(home=home), "flight_delay"), poll_seconds=0.05)
-    assert not holder.ready
+    assert not holder.state["ready"]
     assert holder.refresh().error.startswith("[CLI050]")
     assert holder.state["error"]["code"] == "CLI050"
     failures = holder.state["failures"]
@@ -326,7 +326,7 @@ def test_a_changed_file_in_the_store_is_not_served(plain, to, hold, tmp_path):
     assert (told.changed, told.version) == (False, 2)
     assert told.error.startswith("[INT022]")
     assert holder.state["degraded"]
-    assert holder.current.predict(ROWS).num_rows == 3
+    assert holder.current.scorer.predict(ROWS).num_rows == 3
     assert holder.refresh().version == 1
 
 
@@ -345,7 +345,7 @@ def test_a_model_that_answers_its_example_otherwise_is_not_served(plain, to, hol
     """As with libraries of other versions."""
     to(2)
     holder = hold(plain)
-    answers = holder.current.predict(rehearse.example_rows(holder.current.scorer)).to_pydict()
+    answers = holder.current.scorer.predict(rehearse.example_rows(holder.current.scorer)).to_pydict()
     stored = {"prediction": [value * 1.001 for value in answers["prediction"]]}
     monkeypatch.setattr(
         rehearse,
@@ -377,7 +377,7 @@ def test_stopped_on_the_way_it_starts_again_from_a_whole_copy(plain, to, hold, m
     monkeypatch.setenv(VARIABLE, f"{point}:raise")
     with pytest.raises(InjectedFaultError):
         holder.refresh()
-    assert not holder.ready
+    assert not holder.state["ready"]
     monkeypatch.delenv(VARIABLE)
     assert holder.refresh().version == 2
 
@@ -389,14 +389,14 @@ def test_under_load_every_answer_is_of_one_version(plain, to, hold):
     for version in (1, 2):
         to(version)
         holder.refresh()
-        expected[version] = holder.current.predict(ROWS)
+        expected[version] = holder.current.scorer.predict(ROWS)
     wrong, counts, stop = [], [0], threading.Event()
 
     def ask():
         while not stop.is_set():
             served = holder.current
             counts[0] += 1
-            if served.predict(ROWS) != expected[served.scorer.version]:
+            if served.scorer.predict(ROWS) != expected[served.scorer.version]:
                 wrong.append(served.scorer.version)
             stop.wait(0.002)
 
@@ -425,7 +425,9 @@ def test_each_version_predicts_by_its_own_code(owned, hold):
 
     def ask(served):
         for _ in range(6):
-            answers[served.scorer.version].update(served.predict(ROWS).column("prediction").to_pylist())
+            answers[served.scorer.version].update(
+                served.scorer.predict(ROWS).column("prediction").to_pylist()
+            )
 
     threads = [threading.Thread(target=ask, args=(served,)) for served in (first, second) * 2]
     for thread in threads:
@@ -444,7 +446,7 @@ def test_a_version_is_loaded_while_another_one_predicts(owned, hold):
     def ask():
         while not stop.is_set():
             served = holder.current
-            found.add((served.scorer.version, served.predict(ROWS).column("prediction")[0].as_py()))
+            found.add((served.scorer.version, served.scorer.predict(ROWS).column("prediction")[0].as_py()))
 
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:

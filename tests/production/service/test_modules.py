@@ -116,6 +116,25 @@ def test_an_error_inside_gives_the_turn_back(brought):
         assert own().VALUE == 2
 
 
+def test_modules_that_could_not_be_put_in_place_are_not_taken_to_be_there(brought):
+    """The next prediction of the same model tries again."""
+
+    class Away(ModelCode):
+        away = True
+
+        def placed(self):
+            if self.away:
+                raise OSError("the folder is away")
+            return super().placed()
+
+    code = Away(brought(1)._folder)
+    with pytest.raises(OSError, match="away"), code.running():
+        pass
+    code.away = False
+    with code.running():
+        assert own().VALUE == 1
+
+
 def test_a_model_without_code_never_waits(brought, tmp_path):
     """Not even for one that is being loaded."""
     (tmp_path / "plain").mkdir()

@@ -20,19 +20,12 @@ from mlkit.production.service.segments import (
     read_segment,
     remove_drafts,
 )
-from tests.production.service.spools import log_rows
+from tests.production.service.spools import log_rows, segment
 
 
 def written(folder, *tables, notes=()) -> bytes:
     """The bytes of a segment with these tables."""
-    writer = SegmentWriter(folder)
-    for table in tables:
-        writer.add(table)
-    for note in notes:
-        writer.note(note)
-    writer.sync()
-    writer.close()
-    return writer.path.read_bytes()
+    return segment(folder, *tables, notes=notes).read_bytes()
 
 
 def test_rows_and_notes_come_back_as_they_were(tmp_path):

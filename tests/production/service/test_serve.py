@@ -30,6 +30,7 @@ from mlkit.production.service.run import serve
 from tests.conftest import make_flights
 from tests.production.scenes import NAME, STUMP, frozen
 from tests.production.service.standin import JSON, wait_for
+from tests.schemas import complaint
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -81,7 +82,9 @@ class Command:
         with self.process.stdout as printed:
             text = printed.read()
         self.process.stderr.close()
-        return json.loads(text)
+        values = json.loads(text)
+        assert complaint("serve", values) == ""
+        return values
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import json
 
 import pytest
 
+from mlkit.engines import durable
 from mlkit.errors import IntegrityError, StoreError
 from mlkit.production.service.shelf import Chosen, Shelf
 from mlkit.tracking.models import MANIFEST
@@ -130,6 +131,20 @@ def test_a_copy_that_nobody_can_reach_is_let_go(shelf, model) -> None:
     folder = shelf.take(chosen, fetch).folder
     shelf.tidy()
     assert not folder.exists()
+
+
+def test_a_copy_is_held_before_it_has_its_name(shelf, model, monkeypatch) -> None:
+    """Another process that tidies at that very moment leaves it there."""
+    flush = durable.flush
+
+    def tidied(path) -> None:
+        Shelf(shelf._folder).tidy()
+        flush(path)
+
+    monkeypatch.setattr(durable, "flush", tidied)
+    copy = shelf.take(*model())
+    assert (copy.folder / "model.bin").read_bytes() == b"one"
+    assert copy.folder.parent == shelf._folder
 
 
 def test_the_last_note_counts(shelf, model) -> None:

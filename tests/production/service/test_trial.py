@@ -40,7 +40,7 @@ def test_the_model_of_a_study_answers(study, workspace):
     rows = study.setting.snapshot.to_arrow()
     scorer = holder.current.scorer
     expected = predict(scorer.estimator, scorer.frame(rows), task="regression").to_table()
-    assert holder.current.predict(rows) == expected
+    assert scorer.predict(rows) == expected
     assert scorer.features == study.setting.features
     holder.close()
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,20 @@ def test_a_word_is_read_whole_at_any_time(board) -> None:
     done.set()
     reader.join(20)
     assert wrong == []
+
+
+def test_two_threads_of_a_worker_speak_at_once(board) -> None:
+    """The one that posts now and then, and the one that is asked for the counts."""
+
+    def post(letter) -> None:
+        for _ in range(100):
+            board.post({"text": letter * 50_000})
+
+    with ThreadPoolExecutor(2) as pool:
+        for posted in [pool.submit(post, letter) for letter in "ab"]:
+            posted.result(20)
+    [state] = board.read()
+    assert state["text"] in ("a" * 50_000, "b" * 50_000)
 
 
 def test_a_poke_reaches_each_other_worker_once(tmp_path) -> None:

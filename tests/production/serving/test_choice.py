@@ -17,7 +17,7 @@ from mlkit.errors import EXIT_DONE, EXIT_REJECTED, EXIT_SERVING, EXIT_STORE, EXI
 from mlkit.production.refresh import NoRefresher
 from mlkit.production.runner import deploy
 from mlkit.production.serving import client as serving_client
-from mlkit.production.serving.choice import choose_refresher
+from mlkit.production.serving.choice import ask_serving, choose_refresher
 from mlkit.production.stores import Stores
 from tests.production.scenes import NAME, RIDGE, STUMP, frozen, publish
 from tests.standins.workspace import Build, Job, VirtualClock
@@ -80,6 +80,7 @@ def test_deploy_refresh_roll_back(targets, stores):
     assert project.deploy(frozen(model=RIDGE)).outcome == "unchanged"
     assert project.rollback(reason="complaints").version == 1
     assert endpoint.serves == ["1"]
+    assert "is asked by a deployment" in ask_serving(stores, stores.ledger.head(), seconds=1)
     assert (len(targets.sent("POST")), len(targets.sent("PUT"))) == (1, 2)
 
 
@@ -137,7 +138,7 @@ def test_nothing_of_databricks_is_loaded_for_a_target_without_an_endpoint():
     """Choosing costs nothing there."""
     code = """if True:
         import sys, types
-        from mlkit.production.serving.choice import choose_refresher
+        from mlkit.production.serving.choice import ask_serving, choose_refresher
         spec = types.SimpleNamespace(serving=None)
         choose_refresher(types.SimpleNamespace(workspace=types.SimpleNamespace(spec=spec), project="p"))
         print([name for name in sys.modules if name.startswith("databricks")])

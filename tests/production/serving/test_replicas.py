@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -20,80 +18,11 @@ from mlkit.production.serving.choice import choose_refresher
 from mlkit.production.serving.replicas import ReplicaRefresher
 from mlkit.production.stores import Stores
 from tests.production.scenes import NAME, STUMP, frozen, publish
+from tests.production.serving.listening import Service, served
 from tests.tracking.backends import free_port
 
 TOKEN = "admin-token-of-the-test"  # noqa: S105 - of this test
 VARIABLE = "MY_ADMIN_TOKENS"
-
-
-@dataclasses.dataclass
-class Service:
-    """A service as a refresher sees it, which may be slow, deaf or ill."""
-
-    project: str = NAME
-    seq: int = 1
-    model_id: str = "m-1"
-    version: int = 1
-    follows: bool = True
-    deaf: int = 0
-    status: int = 200
-    body: bytes | None = None
-    token: str | None = None
-    error_code: str | None = None
-    heard: list = dataclasses.field(default_factory=list)
-    port: int = 0
-
-    @property
-    def url(self):
-        """Its address."""
-        return f"http://127.0.0.1:{self.port}/prefix"
-
-    def answer(self, method, path, headers, content):
-        """Status and body of an answer."""
-        self.heard.append((method, path, json.loads(content) if content else None))
-        if self.token and headers["Authorization"] != f"Bearer {self.token}":
-            return 401, b"{}"
-        if self.status != 200 or self.body is not None:
-            return self.status, self.body or b"{}"
-        if method == "POST":
-            self.deaf -= 1
-            if self.follows and self.deaf < 0:
-                self.seq = self.version = json.loads(content)["wanted_seq"]
-                self.model_id = f"m-{self.seq}"
-        names = ("project", "seq", "model_id", "version", "error_code")
-        told = {name: getattr(self, name) for name in names}
-        return 200, json.dumps({**told, "seq_everywhere": self.seq}).encode()
-
-
-@contextlib.contextmanager
-def served(service, port=0):
-    """Let it answer on a socket."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def _answer(self):
-            content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            status, body = service.answer(self.command, self.path, self.headers, content)
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("Location", "http://127.0.0.1:9/elsewhere")
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_GET = do_POST = _answer  # noqa: N815 - http.server's names
-
-        def log_message(self, *_):
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    service.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield service
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def entry(seq) -> Entry:
@@ -127,6 +56,15 @@ def test_all_are_told_and_asked():
                 ("GET", "/prefix/version", None),
             ]
         assert "answers with v2" in refresher(one.url).refresh(NAME, entry(2)).message
+
+
+def test_asked_alone_none_is_told():
+    """A look changes nothing."""
+    with served(Service()) as service:
+        assert [heard.code for heard in refresher(service.url).ask(NAME, entry(2), seconds=5)] == ["NET060"]
+        (heard,) = refresher(service.url).ask(NAME, entry(1), seconds=5)
+        assert (heard.words, heard.code) == ("answers with v1", "")
+        assert {method for method, *_ in service.heard} == {"GET"}
 
 
 def test_a_slow_one_is_waited_for():
@@ -164,6 +102,8 @@ def test_one_that_does_not_follow(service, code, words):
     with served(dataclasses.replace(service, heard=[])) as running:
         error = failed(running.url)
         assert (error.code, error.path, error.exit_code) == (code, running.url, EXIT_SERVING)
+        (heard,) = refresher(running.url).ask(NAME, entry(2), seconds=5)
+        assert (heard.url, heard.code, words in heard.words) == (running.url, code, True)
         assert words in error.message
         assert "1 of 1 replicas do not answer with v2" in error.message
 

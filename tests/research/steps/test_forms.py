@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlkit.research.steps.forms import FileChangedError, NotStoredError, Packed, dump_outline, unpack
+from mlkit.research.steps.forms import FileChangedError, NotStoredError, Packed, unpack
 from mlkit.research.steps.values import Values, token_of
 
 Pair = collections.namedtuple("Pair", "a b")  # noqa: PYI024 - a plain one
@@ -52,7 +52,7 @@ def pack(value):
     packed = Packed(digest)
     outline, _ = packed.pack(value)
     files = {name: memoryview(bytes(data)) for name, data in packed.files.items()}
-    return json.loads(dump_outline(outline)), files
+    return json.loads(json.dumps(outline)), files
 
 
 ARRAY = np.arange(4.0)

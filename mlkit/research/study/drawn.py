@@ -1,11 +1,12 @@
-"""A study drawn: its course, its parameters one by one and side by side, what mattered, and when it ran."""
+"""A study drawn, for its own page and for the report: every trial, the course, what mattered, what failed."""
 
 from __future__ import annotations
 
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from mlkit.page.html import Html, figure, number
+from mlkit.page.html import Html, figure, number, selection, table, tag
+from mlkit.page.parts import Part, grid, heading, joined, paragraph, plotted
 from mlkit.page.plots import (
     Bar,
     Line,
@@ -17,15 +18,14 @@ from mlkit.page.plots import (
     scatter_plot,
     timeline_plot,
 )
-from mlkit.report.parts import Part, paragraph, plotted
-from mlkit.report.studied import FEWEST, is_logarithmic, numbers_of
-from mlkit.report.words import counted
+from mlkit.page.words import counted
+from mlkit.research.study.told import FEWEST, failures, is_logarithmic, numbers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from mlkit.page.html import Status
-    from mlkit.report.studied import Studied, Told
+    from mlkit.research.study.told import Told, Tried
 
 MOST_LISTED = 50
 """Trials of a leaderboard and of the parallel plot, the best ones."""
@@ -33,13 +33,23 @@ MOST_LISTED = 50
 STATUS: Mapping[str, Status] = {"complete": "fine", "pruned": "quiet", "failed": "act"}
 """How each state of a trial is shown."""
 
+MOST_FAILURES = 20
+"""Messages of failed trials, the most frequent ones."""
+
 _MOST_DRAWN = 2000  # trials of the course; more are counted in cells anyway
 _MOST_SPANS = 200
 _MOST_PARAMS = 8  # of leaderboard and parallel plot, those that mattered most
 _SLICES = 4
+_NAMED = 5  # trials that failed with the same message
 
 
-def course(study: Studied) -> Part | None:
+def counts(study: Tried) -> str:
+    """How many trials there are, and how they ended."""
+    states = [f"{study.count(state):,} {state}" for state in STATUS if study.count(state)]
+    return f"{counted(len(study.trials), 'trial')} ({', '.join(states)})" if states else "no trials yet"
+
+
+def course(study: Tried) -> Part | None:
     """The score of each complete trial, and the best so far; None without any."""
     scored = sorted(study.scored, key=lambda trial: trial.number)[-_MOST_DRAWN:]
     if not scored:
@@ -64,12 +74,12 @@ def course(study: Studied) -> Part | None:
     )
 
 
-def _label(study: Studied, trial: Told) -> str:
+def _label(study: Tried, trial: Told) -> str:
     params = ", ".join(f"{name} {_text(value)}" for name, value in list(trial.params.items())[:_MOST_PARAMS])
     return f"trial {trial.number}: {study.metric} {number(trial.score)}; {params}"
 
 
-def parallel(study: Studied, importances: Mapping[str, Any]) -> Part | None:
+def parallel(study: Tried, importances: Mapping[str, Any]) -> Part | None:
     """Parameters side by side, of the best trials; None of fewer than two."""
     shown = study.scored[:MOST_LISTED]
     names = shown_names(study, importances)
@@ -100,7 +110,7 @@ def _without_numbers(svg: Html, caption: str) -> Part:
     return Part(figure(svg, caption=caption), "")
 
 
-def slices(study: Studied, importances: Mapping[str, Any]) -> Iterator[Part]:
+def slices(study: Tried, importances: Mapping[str, Any]) -> Iterator[Part]:
     """Score by one parameter at a time, for those that mattered most."""
     for name in shown_names(study, importances)[:_SLICES]:
         own = [trial for trial in study.scored if trial.params.get(name) is not None][:_MOST_DRAWN]
@@ -115,7 +125,7 @@ def slices(study: Studied, importances: Mapping[str, Any]) -> Iterator[Part]:
             yield _byshown_value(study, own, name)
 
 
-def _byshown_value(study: Studied, own: Sequence[Told], name: str) -> Part:
+def _byshown_value(study: Tried, own: Sequence[Told], name: str) -> Part:
     groups: dict[str, list[float]] = {}
     for trial in own:
         groups.setdefault(_text(trial.params[name]), []).append(trial.score or 0.0)
@@ -132,7 +142,7 @@ def _byshown_value(study: Studied, own: Sequence[Told], name: str) -> Part:
     )
 
 
-def mattered(study: Studied, importances: Mapping[str, tuple[float, int]]) -> Part:
+def mattered(study: Tried, importances: Mapping[str, tuple[float, int]]) -> Part:
     """How much each parameter tells of the scores."""
     if not importances:
         said = f"What mattered is said from {FEWEST} complete trials on; there are {len(study.scored)}."
@@ -150,7 +160,7 @@ def mattered(study: Studied, importances: Mapping[str, tuple[float, int]]) -> Pa
     )
 
 
-def timeline(study: Studied) -> Part | None:
+def timeline(study: Tried) -> Part | None:
     """When each trial ran and how it ended; None where no time is known."""
     known = [trial for trial in study.trials if trial.ended is not None]
     if not known:
@@ -188,7 +198,7 @@ def packed(trials: Sequence[Told]) -> list[Span]:
     return sorted(spans, key=lambda span: int(span.lane))
 
 
-def shown_names(study: Studied, importances: Mapping[str, Any]) -> list[str]:
+def shown_names(study: Tried, importances: Mapping[str, Any]) -> list[str]:
     """Parameters that are shown: those that mattered most first."""
     every = dict.fromkeys(name for trial in study.trials for name in trial.params)
     return [*importances, *(name for name in every if name not in importances)][:_MOST_PARAMS]
@@ -201,3 +211,76 @@ def shown_value(value: Any) -> float | str | None:  # noqa: ANN401 - any paramet
 
 def _text(value: object) -> str:
     return "" if value is None else number(value) if isinstance(value, float) else str(value)
+
+
+def study_parts(study: Tried) -> Iterator[Part]:
+    """All that is drawn and said of the trials of a study."""
+    if not study.trials:
+        yield paragraph("No trial has ended yet.")
+        return
+    if study.direction is None:
+        yield paragraph(
+            "The study has not ended, and nothing says which scores are better: trials stand as asked."
+        )
+    importances = study.importances()
+    shared = [
+        part
+        for part in (
+            _leaderboard(study, importances),
+            course(study),
+            parallel(study, importances),
+            *slices(study, importances),
+        )
+        if part is not None
+    ]
+    code = "[study.trials[number] for number in [{keys}]]"
+    yield Part(selection(*(part.html for part in shared), code=code), joined(shared).markdown)
+    yield mattered(study, importances)
+    when = timeline(study)
+    if when is not None:
+        yield when
+    yield from _failed(study)
+
+
+def _leaderboard(study: Tried, importances: Mapping[str, Any]) -> Part:
+    """The best trials, then those without a score, as rows that can be ticked."""
+    ranked = [*study.scored, *(trial for trial in study.trials if trial.score is None)]
+    shown = ranked[:MOST_LISTED]
+    names = shown_names(study, importances)
+    headers = ["trial", study.metric, "spread", "state", "seconds", *names, "model"]
+    rows = [
+        [
+            trial.number,
+            trial.score,
+            trial.spread,
+            trial.state,
+            round(trial.seconds, 2),
+            *(shown_value(trial.params.get(name)) for name in names),
+            trial.model,
+        ]
+        for trial in shown
+    ]
+    more = f" The best {len(shown)} of {len(ranked):,}." if len(ranked) > len(shown) else ""
+    every = {name for trial in study.trials for name in trial.params}
+    hidden = f" {len(every) - len(names)} more parameters are in the JSON." if len(every) > len(names) else ""
+    caption = f"Leaderboard, best first; the spread is over folds.{more}{hidden}"
+    keys = [trial.number for trial in shown]
+    board = table(headers, rows, sortable=True, keys=keys, label="leaderboard")
+    html = Html(tag("p", caption, class_="faint") + board)
+    return Part(html, f"{caption}\n\n{grid(headers, rows, label='leaderboard').markdown}")
+
+
+def _failed(study: Tried) -> Iterator[Part]:
+    found = failures(study)
+    if not found:
+        return
+    yield heading("Failed trials")
+    rows = [
+        [
+            message,
+            len(numbers),
+            ", ".join(map(str, numbers[:_NAMED])) + (", ..." if len(numbers) > _NAMED else ""),
+        ]
+        for message, numbers in found[:MOST_FAILURES]
+    ]
+    yield grid(["message", "trials", "which"], rows, label="failed trials")

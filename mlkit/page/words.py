@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
+from typing import Literal
 
 from mlkit.page.html import number
-
-if TYPE_CHECKING:
-    from mlkit.model.gate import Direction
 
 _STEPS = ((31_557_600, "year"), (2_629_800, "month"), (86_400, "day"), (3_600, "hour"), (60, "minute"))
 _FIRST = 8  # digits of a digest that tell it from all others here
@@ -48,7 +45,9 @@ def gain(better_by: float) -> str:
     return f"{number(abs(better_by))} {'better' if better_by > 0 else 'worse'}"
 
 
-def improvement(candidate: float | None, champion: float | None, direction: Direction) -> float | None:
+def improvement(
+    candidate: float | None, champion: float | None, direction: Literal["minimize", "maximize"]
+) -> float | None:
     """By how much a score is better than another; negative if it is worse."""
     if candidate is None or champion is None:
         return None
