@@ -7,7 +7,7 @@ import re
 import warnings
 from typing import TYPE_CHECKING
 
-from mlkit.errors import MlkitError, StudyError
+from mlkit.errors import ConfigError, MlkitError, StudyError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +53,31 @@ def _without_values(error: Exception) -> str:
     """The first line of an exception, with what it quotes left out where that may be data."""
     lines = str(error).strip().splitlines() or ["no message"]
     return lines[0] if isinstance(error, _NAMES) else _QUOTED.sub("'..'", lines[0])
+
+
+def expect_a(kind: str, value: object, *, path: str, fix: str) -> None:
+    """Refuse an argument that is not of a class; its name is enough, so that nothing is imported to say no.
+
+    Raises:
+        ConfigError: CFG009.
+    """
+    if all(base.__name__ != kind for base in type(value).__mro__):
+        raise ConfigError("CFG009", f"expected a {kind}, found a {type(value).__name__}", path=path, fix=fix)
+
+
+def expect_config(config: object, *, project: str | None = None) -> None:
+    """Refuse what is no frozen config, or one of another project.
+
+    Raises:
+        ConfigError: CFG009.
+        UsageError: CLI031.
+    """
+    fix = "freeze a trial, or give FrozenConfig.load('models/<name>.yaml')"
+    expect_a("FrozenConfig", config, path="config", fix=fix)
+    name = getattr(config, "name", "")
+    if project is not None and name != project:
+        message = f"this config is of {name}, the project is {project}"
+        raise UsageError("CLI031", message, path="config", fix=f"ModelProject({name!r}, ...)")
 
 
 @contextlib.contextmanager

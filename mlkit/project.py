@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, overload
 
+from mlkit.boundary import expect_a, expect_config
 from mlkit.code import git_state
 from mlkit.console import say
 from mlkit.data.features import FeatureTable, publish_features
@@ -333,6 +334,7 @@ class ModelProject:
             StudyError: `search`, or every estimator of a batch, failed.
         """
         check_numbers(trials=trials, cv=cv, workers=workers)
+        expect_a("Snapshot", snapshot, path="snapshot", fix="give project.snapshot(dataframe)")
         drawn = sampler or default_sampler
         in_spark = snapshot.engine.fetch_bytes is not None and asks_for_spark(search, drawn)
         material = gather(self._problem, snapshot, cv=cv, seed=seed, in_spark=in_spark)
@@ -791,9 +793,7 @@ class ModelProject:
         return f"<pre>{self!r}</pre>"
 
     def _own(self, config: FrozenConfig, verb: str | None = None) -> Stores:
-        if config.name != self.name:
-            message = f"this config is of {config.name}, the project is {self.name}"
-            raise UsageError("CLI031", message, path="config", fix=f"ModelProject({config.name!r}, ...)")
+        expect_config(config, project=self.name)
         return self._changing(verb) if verb else self._stores
 
 

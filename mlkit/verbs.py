@@ -16,7 +16,7 @@ import pyarrow.parquet
 
 from mlkit.commands.answer import Answer, Bundled, Cleared, ConfigText, Fingerprinted, NoVersion
 from mlkit.console import agree, duration, say
-from mlkit.demo.story import own_files, run_demo
+from mlkit.demo.story import ask_for_files, run_demo
 from mlkit.digest.fingerprint import fingerprint
 from mlkit.doctor.examine import examine
 from mlkit.errors import EXIT_DONE, ConfigError, DataError, UsageError
@@ -422,12 +422,7 @@ def cache_verb(options: argparse.Namespace) -> tuple[StepList | Answer[Cleared],
 def demo_verb(options: argparse.Namespace) -> tuple[Story, int]:
     """Tell the whole story on real data."""
     folder = Path(options.dir)
-    if yours := own_files(folder):
-        more = f" and {len(yours) - 1} more" if len(yours) > 1 else ""
-        lost = f"{yours[0]}{more} of yours in {folder} would be lost, for the demo is made anew"
-        if not agree(lost, yes=options.yes):
-            fix = "mlkit demo --dir DIR"
-            raise UsageError("CLI009", "the folder stays as it is", path=str(folder), fix=fix)
+    ask_for_files(folder, yes=options.yes)
     return run_demo(folder, target=options.target), EXIT_DONE
 
 

@@ -36,6 +36,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # several workers with threads of
 SPARKS = os.environ.get("MLKIT_TEST_SPARKS", "sail,connect").split(",")
 # What is said before, or whatever, Spark answers is the same on each; a JVM takes a second for each table.
 on_one_spark = pytest.mark.parametrize("spark", [kind for kind in SPARKS if kind == "sail"], indirect=True)
+# A session inside the process has the Spark of the server on a JVM: what that makes of SQL is shown there.
+not_on_classic = pytest.mark.parametrize(
+    "spark", [kind for kind in SPARKS if kind != "classic"], indirect=True
+)
 GIVEN = {kind: os.environ.get(f"MLKIT_TEST_REMOTE_{kind.upper()}") for kind in ("sail", "connect")}
 
 # Files that take minutes.
@@ -57,8 +61,9 @@ def prepare(frame):
 
 
 def on_each_spark(name: str, cases: Iterable, *, on_jvm: Iterable) -> pytest.MarkDecorator:
-    """All cases of a test on the quick Spark, one of each kind on a JVM."""
-    chosen = [(kind, case) for kind in SPARKS for case in (cases if kind == "sail" else on_jvm)]
+    """All cases of a test on the quick Spark, one of each kind on a JVM, the first of them in the process."""
+    wanted = {"sail": [*cases], "connect": [*on_jvm], "classic": [*on_jvm][:1]}
+    chosen = [(kind, case) for kind in SPARKS for case in wanted[kind]]
     return pytest.mark.parametrize(("spark", name), chosen, indirect=["spark"])
 
 

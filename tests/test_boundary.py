@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from mlkit import Gate, ModelProject
 from mlkit.boundary import user_code
-from mlkit.errors import DataError, StudyError
+from mlkit.errors import ConfigError, DataError, StudyError
 
 
 def test_what_user_code_raises_says_whose_it_is() -> None:
@@ -73,3 +74,24 @@ def test_what_an_exception_quotes_is_left_out_unless_it_is_a_name() -> None:
     assert "could not convert string to float" in str(caught.value)
     with pytest.raises(StudyError, match="KeyError: 'dest'"), user_code("prep:prepare"):
         _ = {}["dest"]
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (
+            lambda project: project.study(lambda _: None, [1], trials=1),
+            "snapshot: expected a Snapshot, found a list",
+        ),
+        (lambda project: project.evaluate("best"), "trial: expected a Trial, found a str"),
+        (lambda project: project.freeze("best", gate=Gate(threshold=1)), "trial: expected a Trial"),
+        (lambda project: project.plan("flights"), "config: expected a FrozenConfig, found a str"),
+        (lambda project: project.deploy("flights"), r"FrozenConfig\.load\('models/<name>\.yaml'\)"),
+        (lambda project: project.handoff("flights"), "config: expected a FrozenConfig"),
+    ],
+)
+def test_what_is_none_of_what_a_method_takes_is_named(call, said) -> None:
+    """A dataframe for a snapshot, a study for its trial, a name for a config: the way out is said."""
+    with pytest.raises(ConfigError, match=said) as caught:
+        call(ModelProject("flights", target="delay", metric="rmse"))
+    assert caught.value.code == "CFG009"

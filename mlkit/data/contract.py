@@ -329,7 +329,8 @@ def _predicates(column: Column) -> dict[str, Predicate]:
     from pandera.pandas import SeriesSchema  # noqa: PLC0415 - slow, see above
 
     # In older versions a check alone does not know pandas until some schema has met a series.
-    SeriesSchema.register_default_backends(pd.Series)
+    with quiet_pandera():
+        SeriesSchema.register_default_backends(pd.Series)
     checks_of = column.checks.items()
     return {name: _predicate(_to_check(name, argument, column.kind)) for name, argument in checks_of}
 

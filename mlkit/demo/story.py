@@ -19,6 +19,7 @@ from rich.console import Console
 
 from mlkit import Gate, MlkitError, ModelProject, Split, open_workspace
 from mlkit.boundary import quiet_pandera
+from mlkit.console import agree
 from mlkit.engines.base import FEATURES, TableName
 from mlkit.errors import IntegrityError, UsageError
 from mlkit.targets import LOCAL
@@ -243,6 +244,24 @@ def _flights() -> pd.DataFrame:
     days = importlib.import_module("pandas").to_datetime(raw[["year", "month", "day"]])
     rows: pd.DataFrame = raw.assign(day=days)[list(_COLUMNS)]
     return rows
+
+
+def ask_for_files(folder: Path, *, yes: bool) -> None:
+    """Ask whether a person's own files in the folder of an earlier demo may go.
+
+    Args:
+        folder: Where the demo is to be told again.
+        yes: They may, and nobody is asked.
+
+    Raises:
+        UsageError: They may not (CLI009), or nobody can be asked (CLI133).
+    """
+    if not (yours := own_files(folder)):
+        return
+    more = f" and {len(yours) - 1} more" if len(yours) > 1 else ""
+    lost = f"{yours[0]}{more} of yours in {folder} would be lost, for the demo is made anew"
+    if not agree(lost, yes=yes):
+        raise UsageError("CLI009", "the folder stays as it is", path=str(folder), fix="mlkit demo --dir DIR")
 
 
 def own_files(folder: Path) -> list[str]:

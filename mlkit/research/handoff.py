@@ -119,7 +119,7 @@ class Handoff:
     @property
     def _next(self) -> str:
         if self.bundle is None:
-            return "project.deploy(config), or: mlkit deploy"
+            return f"project.deploy(config), or: mlkit deploy {self.parameters[1].partition('=')[2]}"
         target = self.parameters[-1].partition("=")[2]
         return f"databricks bundle deploy --target {target}  ({self.bundle})"
 

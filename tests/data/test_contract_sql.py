@@ -18,7 +18,7 @@ from mlkit.data.contract_sql import cast_frame, check_frame, frame_violations, i
 from mlkit.data.patterns import portable
 from mlkit.digest.fingerprint import fingerprint
 from mlkit.errors import ConfigError, ContractError, MlkitError, StoreError
-from tests.conftest import on_each_spark, on_one_spark
+from tests.conftest import not_on_classic, on_each_spark, on_one_spark
 from tests.data.frames import as_frame
 
 pytestmark = pytest.mark.newest_only
@@ -158,6 +158,7 @@ def test_errors_are_those_of_the_rows_here(spark, case) -> None:
     assert outcome(check_frame, as_frame(spark, BROKEN[case]), ORDERS, key=["id"]) == expected
 
 
+@not_on_classic
 def test_keys_of_several_columns_and_of_any_type(spark) -> None:
     """Shown as they are shown for rows that are here, whatever the session's zone."""
     columns = {"at": Column(dtype="timestamp_utc"), "day": Column(dtype="date"), "x": Column(dtype="bool")}
@@ -230,6 +231,7 @@ def test_casts_are_exact_or_refused_in_the_same_words(spark, case) -> None:
         assert contract.cast(found.toArrow()).equals(expected) or pa.types.is_floating(expected["x"].type)
 
 
+@not_on_classic
 def test_the_same_casts_are_exact_on_each_spark(spark) -> None:
     """All of them in one query: what is not exact is counted, the rest gives the same values."""
     arrays = {case.replace(" ", "_"): array for case, (array, _) in CASTS.items()}
@@ -370,6 +372,7 @@ REFUSED = [
 ]
 
 
+@not_on_classic
 def test_patterns_say_the_same_of_every_text(spark) -> None:
     """What Python finds or matches, Spark finds."""
     frame = as_frame(spark, pa.table({"id": range(len(TEXTS)), "s": TEXTS}))

@@ -20,7 +20,7 @@ from mlkit.data.split import MAX_FOLDS, Split, assign_folds, assign_parts
 from mlkit.data.split_sql import frame_folds, part_sql
 from mlkit.digest.fingerprint import fingerprint
 from mlkit.errors import MlkitError
-from tests.conftest import on_each_spark, on_one_spark
+from tests.conftest import not_on_classic, on_each_spark, on_one_spark
 from tests.data.frames import as_frame
 
 pytestmark = pytest.mark.newest_only
@@ -208,6 +208,7 @@ ODD = [0.0, -0.0, 5e-324, 2.2250738585072014e-308, 1.0, 1.0000000000000002, 0.99
 ODD += [np.nextafter(2.0**power, way) for power in (-1022, -1021, -60, 3, 49, 53, 1023) for way in (0, 1e308)]
 
 
+@not_on_classic
 def test_floats_are_put_in_order_exactly(spark) -> None:
     """By the bits that they have in memory, from the smallest to infinity."""
     values = np.array([*ODD, *np.random.default_rng(0).normal(size=200), np.inf])
@@ -237,6 +238,7 @@ def test_a_frame_of_chance_is_refused(spark) -> None:
         cut_frame(frame, Split(), key=KEY, target="x")
 
 
+@not_on_classic
 def test_the_zone_of_a_session_moves_no_row(spark, rows) -> None:
     """Wall clocks are put in order as they are, instants as they are, also where clocks go back."""
     frame = as_frame(spark, rows)

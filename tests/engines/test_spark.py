@@ -27,7 +27,7 @@ from mlkit.errors import (
     StoreError,
 )
 from mlkit.failpoints import VARIABLE, InjectedFaultError
-from tests.conftest import on_each_spark, on_one_spark
+from tests.conftest import not_on_classic, on_each_spark, on_one_spark
 from tests.engines.contract import FLIGHTS, KEPT, SCHEMA, CallContract, StoreContract, content, flights
 from tests.engines.log_contract import LOG, answers, at, numbers
 
@@ -253,6 +253,7 @@ class TestTransport:
         assert make(fetch_bytes=500 * 8).read(name, columns=["id"]).read_all().num_rows == 500
 
 
+@not_on_classic
 class TestRaces:
     """Several writers at once, each by an engine of its own."""
 
@@ -358,6 +359,7 @@ class TestVersions:
             engine.create(table, flights(0).to_reader())
 
 
+@not_on_classic
 class TestForeign:
     """Tables that another tool has made."""
 
@@ -501,6 +503,7 @@ engine.append(FLIGHTS, flights(3).to_reader(), expected_version=0)
 """
 
 
+@not_on_classic
 class TestLogs:
     """What a log is made of in a catalog."""
 

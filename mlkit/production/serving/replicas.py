@@ -55,6 +55,11 @@ class Heard:
     words: str
     code: str = ""
 
+    @property
+    def silent(self) -> bool:
+        """Whether it has not said what it answers with, for better or worse."""
+        return self.code in {"NET061", "NET062", "NET064"}
+
 
 @dataclasses.dataclass(frozen=True)
 class ReplicaRefresher:

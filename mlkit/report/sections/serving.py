@@ -30,7 +30,6 @@ ANCHOR, TITLE = "serving", "Now serving"
 
 ASK_SECONDS = 2.0
 """How long a service may take to say what it answers with."""
-_SILENT = ("NET061", "NET062", "NET064")  # codes of services that have not said what they answer with
 
 
 def serving_section(context: Context) -> Section:
@@ -224,7 +223,7 @@ def _in_services(context: Context, asked: Sequence[Heard] | str) -> Iterator[Fin
         said = f"{counted(len(asked), 'service')} asked, each answers with what the ledger names"
         yield Finding("RPT006", "fine", said, len(asked), ANCHOR)
         return
-    severity: Severity = "look" if all(each.code in _SILENT for each in wrong) else "act"
+    severity: Severity = "look" if all(each.silent for each in wrong) else "act"
     said = f"{len(wrong)} of {counted(len(asked), 'service')}: {wrong[0].url} {wrong[0].words}"
     yield Finding("RPT006", severity, said, len(wrong), ANCHOR, mend)
 

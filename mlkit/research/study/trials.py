@@ -31,7 +31,7 @@ BEST_TAG = "mlkit_best_trial"
 SERIALIZATION_TAG = "mlkit_serialization"
 LOOKS_TAG = "mlkit_test_looks"
 MANIFEST_TAG = "mlkit_manifest"
-_TOP = 5
+_TOP, _WIDTH = 5, 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,7 +239,7 @@ class Study:
 
 def _short(model: str) -> str:
     """A model's text in at most 60 letters: it begins like the others, what was tried stands at its end."""
-    return model if len(model) <= 60 else f"{model[:24]}...{model[-33:]}"
+    return model if len(model) <= _WIDTH else f"{model[:24]}...{model[-33:]}"
 
 
 def _counts(trials: Sequence[Trial]) -> str:
