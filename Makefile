@@ -5,6 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+unexport PYTHONDONTWRITEBYTECODE # else each of the hundred processes that tests start compiles everything for itself
 
 # The first interpreter that is new enough and can make environments; or say PYTHON=/path/to/python.
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
@@ -36,9 +37,7 @@ demo: .venv/demo.stamp ## the whole life cycle on real data, in a minute
 
 setup: .venv/dev.stamp ## the environment for development, in .venv
 
-# Compiled once: with PYTHONDONTWRITEBYTECODE each process that the tests start would do it for itself.
 test: .venv/dev.stamp browser ## all tests, newest versions (ARGS='-k name' for some of them)
-	@$(BIN)/python -m compileall -q mlkit
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 # Pages are tested in a real one. Where it cannot be had, those tests say that they did not run.

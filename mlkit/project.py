@@ -408,6 +408,7 @@ class ModelProject:
         Raises:
             UsageError: No source, a dirty tree without a reason, or an incomplete trial.
         """
+        expect_a("Trial", trial, path="trial", fix="give study.best")
         return freeze_trial(
             trial,
             rules=Rules(gate, monitor, retrain),

@@ -25,6 +25,9 @@ from tests.servers import classic_session, connect_server, java_home, sail_serve
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+# A user's module that a test edits within a second, keeping its size, would be read from its old bytecode.
+sys.dont_write_bytecode = True
+
 # Before any library is loaded: quiet notices, and failpoints allowed in temporary homes.
 os.environ["MLKIT_QUIET"] = "1"
 os.environ["MLKIT_TEST"] = "1"

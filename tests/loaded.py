@@ -4,6 +4,7 @@ A child that had to load it itself would take seconds longer.
 """
 
 import importlib
+import sys
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pandas as pd
 from sklearn.linear_model import LinearRegression
 
 from mlkit.tracking.models import save_model
+
+sys.dont_write_bytecode = True  # as in tests/conftest.py
 
 for name in (
     "alembic.command",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from mlkit.boundary import expect_a
 from mlkit.console import progress, say
 from mlkit.data.frame import to_frame, to_target
 from mlkit.data.parts import cut_rows
@@ -201,8 +202,10 @@ def look_at_test(trial: Trial, tracking: Tracking) -> TestLook:
     """Refit a trial on all train rows and score it on the sealed test rows, counting the look.
 
     Raises:
+        ConfigError: It is no trial.
         UsageError: The trial is not complete.
     """
+    expect_a("Trial", trial, path="trial", fix="give study.best")
     setting = trial.setting
     if setting is None or trial.score is None:
         message = f"trial {trial.number} is {trial.state}"

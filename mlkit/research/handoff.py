@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.utils import parse_wheel_filename
 
 from mlkit import document
+from mlkit.boundary import expect_config
 from mlkit.code import DISTRIBUTION, WHEEL_GROUP, user_files
 from mlkit.errors import ConfigError, IntegrityError, StoreError
 from mlkit.frozen import FrozenConfig, provenance_path, read_provenance
@@ -150,6 +151,7 @@ def hand_off(
         IntegrityError: The packaged runner gave something else than the trial (INT033): it says what.
         StudyError: The packaged runner failed (RUN014), or its environment cannot be made (RUN015).
     """
+    expect_config(config)
     name = entry_name(config)
     parameters = ("deploy", f"--config={config.name}", f"--target={workspace.target}")
     build = _builder(config, workspace)
