@@ -19,6 +19,7 @@ from mlkit.console import progress
 from mlkit.digest.fingerprint import fingerprint
 from mlkit.engines.base import FEATURES, MONITORING, TRAINING, TableName
 from mlkit.errors import EXIT_DONE, EXIT_INTEGRITY, DataError, IntegrityError, StoreError
+from mlkit.page.words import counted
 from mlkit.production import decisions, ledger, records
 from mlkit.production.cleanup.plan import projects_of
 from mlkit.production.decisions import Decision
@@ -91,7 +92,8 @@ class FsckReport:
         """The sum, then each damage with its code."""
         names = ", ".join(self.projects) or "no project"
         said = "all sound" if not self.damages else f"{len(self.damages)} damaged"
-        lines = [f"{names}  {self.checked} tables, models and records read in {self.seconds:.1f} s: {said}"]
+        read = counted(self.checked, "table, model or record", plural="tables, models and records")
+        lines = [f"{names}  {read} read in {self.seconds:.1f} s: {said}"]
         lines += [f"  {damage.code}  {damage.what}: {damage.message}" for damage in self.damages]
         if self.damages:
             lines.append("  next    restore them from a backup; mlkit help CODE says more")

@@ -45,7 +45,7 @@ from mlkit.research.study.record import run_study
 from mlkit.research.study.search import (
     Searcher,
     asks_for_spark,
-    check_numbers,
+    check_study,
     default_pruner,
     default_sampler,
 )
@@ -99,6 +99,7 @@ class ModelProject:
 
     Raises:
         NamingError: The name would be refused or confused by some store.
+        ConfigError: The metric is not known (CFG013); your own is looked for by `study`.
 
     Example:
         >>> project = ModelProject("flight_delay", target="arr_delay", key="flight_id", metric="rmse")
@@ -235,7 +236,6 @@ class ModelProject:
         Returns:
             A row for each split: mean and spread of the metric over its folds.
         """
-        check_numbers(trials=1, cv=cv, workers=1)
         return try_splits(self._problem, estimator, snapshot, splits, cv=cv, seed=seed)
 
     @overload
@@ -331,9 +331,11 @@ class ModelProject:
             pruner: Optuna pruner; by default the median of complete trials.
 
         Raises:
+            ConfigError: `search` is no function, such as an estimator itself (CFG009).
+            DataError: The snapshot has no such target (DAT040).
             StudyError: `search`, or every estimator of a batch, failed.
         """
-        check_numbers(trials=trials, cv=cv, workers=workers)
+        check_study(search, trials=trials, cv=cv, workers=workers)
         expect_a("Snapshot", snapshot, path="snapshot", fix="give project.snapshot(dataframe)")
         drawn = sampler or default_sampler
         in_spark = snapshot.engine.fetch_bytes is not None and asks_for_spark(search, drawn)
@@ -768,16 +770,7 @@ class ModelProject:
 
     def to_dict(self) -> dict[str, Any]:
         """The project as plain values: what it predicts, how it is judged and split, where it is kept."""
-        problem = self._problem
-        return {
-            "name": problem.name,
-            "target": problem.target,
-            "metric": problem.metric,
-            "key": list(problem.key),
-            "split": problem.split.dump(),
-            "task": problem.task,
-            "target_store": self._workspace.target,
-        }
+        return {**self._problem.to_dict(), "target_store": self._workspace.target}
 
     def __repr__(self) -> str:
         """What it is about and what to do next."""

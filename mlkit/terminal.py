@@ -21,7 +21,7 @@ _RULES = tuple(
     for pattern, style in (
         (r"^error\[\w+\]", f"{_BOLD};{_RED}"),
         (r"^(?:rejected|failed|ERROR)\b", f"{_BOLD};{_RED}"),
-        (r"^(?:promoted|unchanged)\b", f"{_BOLD};{_GREEN}"),
+        (r"^(?:promoted|rolled back|unchanged)\b", f"{_BOLD};{_GREEN}"),
         (r"^kept_champion\b", f"{_BOLD};{_YELLOW}"),
         (r"(?<=    )(?:primary|secondary)(?=: )", f"{_BOLD};{_YELLOW}"),
         (r"(?<=    )nothing(?=: )", f"{_BOLD};{_GREEN}"),

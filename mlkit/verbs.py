@@ -22,11 +22,10 @@ from mlkit.doctor.examine import examine
 from mlkit.errors import EXIT_DONE, ConfigError, DataError, UsageError
 from mlkit.frozen import FOLDER, FrozenConfig
 from mlkit.fsck import check_stores
-from mlkit.nearest import likely
+from mlkit.page.words import counted
 from mlkit.production.audit import term_at
 from mlkit.production.blocked import Blocked, try_plan
 from mlkit.production.cleanup.command import run_cleanup
-from mlkit.production.cleanup.plan import projects_of
 from mlkit.production.cleanup.retention import Retention
 from mlkit.production.difference import diff
 from mlkit.production.evidence import explain_version, read_champion, read_history
@@ -35,6 +34,7 @@ from mlkit.production.monitor import monitor, monitor_windows, page_path
 from mlkit.production.options import OPTIONS
 from mlkit.production.performance import measure
 from mlkit.production.pins import pin, read_pins, unpin
+from mlkit.production.registry import ModelVersion
 from mlkit.production.reproduce import reproduce
 from mlkit.production.retrain import retrain
 from mlkit.production.rollback import roll_back
@@ -47,7 +47,7 @@ from mlkit.production.serving.choice import start_job
 from mlkit.production.stores import Stores
 from mlkit.production.task import read_origin
 from mlkit.production.windows import read_duration, read_time
-from mlkit.report.choice import choose_project
+from mlkit.report.choice import choose_project, expect_known
 from mlkit.report.report import make_report, open_page, write_report
 from mlkit.research.bundle import (
     bundle_targets,
@@ -89,7 +89,6 @@ if TYPE_CHECKING:
     from mlkit.production.performance import PerformanceReport
     from mlkit.production.pins import PinList
     from mlkit.production.plan import Plan
-    from mlkit.production.registry import ModelVersion
     from mlkit.production.report import RunReport
     from mlkit.production.retrain import RetrainReport
     from mlkit.production.score_report import ScoreReport
@@ -281,12 +280,17 @@ def history_verb(options: argparse.Namespace) -> tuple[History, int]:
     return read_history(_stores(options)), EXIT_DONE
 
 
-def champion_verb(options: argparse.Namespace) -> tuple[ModelVersion | Term | Answer[NoVersion], int]:
+def champion_verb(
+    options: argparse.Namespace,
+) -> tuple[Answer[ModelVersion] | Term | Answer[NoVersion], int]:
     """The version that serves, or that served at a time."""
-    found = term_at(_stores(options), options.at) if options.at else read_champion(_stores(options))
+    stores = _stores(options)
+    found = term_at(stores, options.at) if options.at else read_champion(stores)
     if found is None:
         said = f"nothing served at {options.at}" if options.at else "nothing serves yet"
         return Answer(said, NoVersion(version=None)), EXIT_DONE
+    if isinstance(found, ModelVersion):
+        return Answer(found.text(f"mlkit explain {stores.project} {found.version}"), found), EXIT_DONE
     return found, EXIT_DONE
 
 
@@ -411,11 +415,11 @@ def cache_verb(options: argparse.Namespace) -> tuple[StepList | Answer[Cleared],
         steps.check(options.clear)
     gone = [entry for entry in steps.entries if options.clear in ("", entry.step)]
     took = duration(sum(entry.seconds for entry in gone))
-    lost = f"{len(gone)} stored results go, which took {took} to compute"
+    lost = f"{counted(len(gone), 'stored result')} to remove, which took {took} to compute"
     if not options.clear and not agree(lost, yes=options.yes):
         return Answer("nothing was removed", Cleared(freed_bytes=0, removed=0)), EXIT_DONE
     freed = steps.clear(options.clear or None)
-    said = f"{len(gone)} stored results removed, {freed / 1e6:.1f} MB; they took {took} to compute"
+    said = f"{counted(len(gone), 'stored result')} removed, {freed / 1e6:.1f} MB; they took {took} to compute"
     return Answer(said, Cleared(freed_bytes=freed, removed=len(gone))), EXIT_DONE
 
 
@@ -470,15 +474,11 @@ def _stores(options: argparse.Namespace) -> Stores:
     """Stores of a project named by itself or by the path of its config.
 
     Raises:
-        UsageError: It is not known here, and another one is that was probably meant (CLI135).
+        UsageError: Nothing here has this name (CLI135).
     """
     workspace, project = open_workspace(options.target), str(_project(options))
-    if not (Path(FOLDER) / f"{project}.yaml").is_file():
-        known = projects_of(workspace.engine)
-        meant = "" if project in known else likely(project, known)
-        if meant:
-            message, fix = f"no project {project!r} in these stores", f"did you mean {meant!r}?"
-            raise UsageError("CLI135", message, path="name", fix=fix)
+    if not (Path(FOLDER) / f"{project}.yaml").is_file():  # else no table is asked for
+        expect_known(workspace, project)
     return Stores(workspace, project)
 
 

@@ -100,6 +100,11 @@ class Workspace:
         return self.home if self.target == LOCAL else self.home / "targets" / self.target
 
     @property
+    def place(self) -> str:
+        """Where people look for its tables: the target, and the folder if they lie on this machine."""
+        return self.target if self.spec.spark else f"{self.target}, {self.folder}"
+
+    @property
     def tracking_uri(self) -> str:
         """Where MLflow keeps runs."""
         if self.spec.tracking_uri is None:

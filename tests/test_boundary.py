@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sklearn.linear_model import Ridge
 
 from mlkit import Gate, ModelProject
 from mlkit.boundary import user_code
@@ -83,6 +84,10 @@ def test_what_an_exception_quotes_is_left_out_unless_it_is_a_name() -> None:
             lambda project: project.study(lambda _: None, [1], trials=1),
             "snapshot: expected a Snapshot, found a list",
         ),
+        (lambda project: project.split([1]), "snapshot: expected a Snapshot, found a list"),
+        (lambda project: project.study(Ridge, [1], trials=1), r"class Ridge\n  fix: lambda trial: Ridge\("),
+        (lambda project: project.study(Ridge(), [1], trials=1), r"a Ridge\n  fix: lambda trial: Ridge\("),
+        (lambda project: project.study("ridge", [1], trials=1), "search: expected a function .* found a str"),
         (lambda project: project.evaluate("best"), "trial: expected a Trial, found a str"),
         (lambda project: project.freeze("best", gate=Gate(threshold=1)), "trial: expected a Trial"),
         (lambda project: project.plan("flights"), "config: expected a FrozenConfig, found a str"),

@@ -60,8 +60,8 @@ def test_without_a_command_the_help_is_shown(capsys) -> None:
         (("plan", "x.yaml", "--target", "moon"), "CFG001", "x.yaml"),
         (("history", "Bad-Name"), "NAM002", "lowercase"),
         (("history", "flights", "--target", "moon"), "CFG030", "local"),
-        (("rollback", "flights", "--reason", "x"), "CLI006", "deploy first"),
-        (("explain", "flights", "3"), "CLI005", "none yet"),
+        (("rollback", "flights", "--reason", "x"), "CLI135", "another folder"),
+        (("explain", "flights", "3"), "CLI135", "no project 'flights'"),
         (("fingerprint", "none.parquet"), "CLI032", "no such file"),
         (("help", "XYZ999"), "CLI033", "all codes"),
     ],
@@ -115,6 +115,9 @@ def test_the_life_of_a_config(frozen, capsys) -> None:
     code, out, _ = run(capsys, "plan", frozen, "--json", "--exit-code")
     assert (code, json.loads(out)["kind"]) == (5, "primary")
     assert run(capsys, "champion", frozen)[1] == "nothing serves yet\n"
+    for verb in ("champion", "history"):
+        code, _, err = run(capsys, verb, "other")
+        assert (code, err.startswith("error[CLI135] name: no project 'other'")) == (2, True)
 
     code, out, _ = run(capsys, "deploy", frozen, "--dry-run", "--json")
     assert (code, json.loads(out)["kind"]) == (0, "primary")
@@ -161,6 +164,7 @@ def test_the_life_of_a_config(frozen, capsys) -> None:
     assert [entry["reason"] for entry in entries] == ["first"]
     assert "serves now" in run(capsys, "explain", frozen, "1")[1]
     assert json.loads(run(capsys, "champion", frozen, "--json")[1])["version"] == 1
+    assert run(capsys, "champion", frozen)[1].endswith(f"  next    mlkit explain {frozen} 1\n")
 
 
 def test_a_rejected_deployment_is_exit_code_3(frozen, capsys) -> None:
@@ -304,7 +308,7 @@ def test_all_of_the_cache_goes_only_if_somebody_says_so(steps, capsys, monkeypat
     monkeypatch.setattr("sys.stdin", io.StringIO())
     code, out, err = run(capsys, "cache", "--clear")
     assert (code, out) == (2, "")
-    assert "error[CLI133] yes: 3 stored results go, which took " in err
+    assert "error[CLI133] yes: 3 stored results to remove, which took " in err
     assert "fix: say --yes" in err
     answers = io.StringIO("no\nyes\n")
     answers.isatty = lambda: True

@@ -137,7 +137,7 @@ def test_sections_have_their_place_in_the_file(load) -> None:
         ("monitor", {"inputs": ["hour", 1]}, "CFG009", "monitor.inputs.1", "string"),
         ("monitor", {"inputs": ["hour", "hour"]}, "CFG050", "monitor.inputs", "'hour' stands twice"),
         ("monitor", {"inputs": ["speed"]}, "CFG050", "monitor.inputs", "no feature 'speed'"),
-        ("monitor", {"inputs": ["delay"]}, "CFG050", "monitor.inputs", "hour, distance, carrier"),
+        ("monitor", {"inputs": ["delay"]}, "CFG050", "monitor.inputs", "carrier, distance, hour"),
         ("monitor", {"inputs": ["hour", "flight_id"]}, "CFG050", "monitor.inputs", "'flight_id'"),
         ("monitor", {"window_days": 7.0}, "CFG009", "monitor.window_days", "integer"),
         ("monitor", {"window_days": "7"}, "CFG009", "monitor.window_days", "integer"),

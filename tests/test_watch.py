@@ -122,6 +122,7 @@ def test_a_save_stops_the_run_before(watched) -> None:
     assert not is_alive(first)
     watched.process.send_signal(signal.SIGTERM)
     assert watched.process.wait(SECONDS) == 0
+    assert watched.out.read_text().endswith("script.py  2 runs, the last one was stopped\n")
     while is_alive(second):
         assert time.monotonic() < deadline
         time.sleep(0.02)

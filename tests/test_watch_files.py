@@ -32,7 +32,8 @@ def names(files):
     ("report", "words"),
     [
         (WatchReport("a.py", 1, 0, 0), "a.py  1 run, the last one ended well"),
-        (WatchReport("a.py", 0, 0, 0), "a.py  0 runs, the last one ended well"),
+        (WatchReport("a.py", 0, None, 0), "a.py  0 runs"),
+        (WatchReport("a.py", 1, None, 0), "a.py  1 run, the last one was stopped"),
         (WatchReport("b/a.py", 2, 3, 0), "b/a.py  2 runs, the last one ended with exit code 3"),
         (WatchReport("a.py", 1, -9, -9), "a.py  1 run, the last one ended with exit code -9"),
     ],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mlkit.doctor.finding import Finding
 from mlkit.errors import EXIT_INTEGRITY, MlkitError
 from mlkit.frozen import FOLDER, FrozenConfig
+from mlkit.page.words import counted
 from mlkit.production.cleanup.reach import is_alive
 from mlkit.production.removals import Removals
 from mlkit.scaffold.managed import look_at_managed
@@ -81,7 +82,7 @@ def check_orphans(stores: Stores) -> Iterator[Finding]:
     models = [model.model_id for model in _models(stores) if not model.ready and now - model.made_at > _DAY]
     found = [
         *([f"{', '.join(versions)} never served"] if versions else []),
-        *([f"{len(models)} models were never finished"] if models else []),
+        *([f"{counted(len(models), 'model')} never finished"] if models else []),
     ]
     if found:
         mend = f"mlkit cleanup {stores.project} --models --versions"

@@ -96,6 +96,20 @@ def get_metric(name: str, *, direction: Direction | None = None, task: Task | No
     return metric
 
 
+def check_metric_name(name: object) -> None:
+    """Refuse what names no known metric; a name of one's own is not looked up.
+
+    Raises:
+        ConfigError: CFG013.
+    """
+    if not isinstance(name, str):
+        message = f"expected the name of a metric, found a {type(name).__name__}"
+        fix = "a known one such as 'rmse', or your own as 'module:function' with a direction"
+        raise ConfigError("CFG013", message, path="metric", fix=fix)
+    if not _is_own(name):
+        _known(name)
+
+
 def _known(name: str) -> Metric:
     if name in KNOWN:
         return KNOWN[name]

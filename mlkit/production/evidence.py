@@ -34,10 +34,12 @@ class History:
     Attributes:
         project: The project.
         entries: Who moved the champion when, from where, to where and why; oldest first.
+        place: The stores that were looked into; told where they hold nothing.
     """
 
     project: str
     entries: tuple[Entry, ...]
+    place: str = ""
 
     def __iter__(self) -> Iterator[Entry]:
         """The entries."""
@@ -58,7 +60,9 @@ class History:
     def __repr__(self) -> str:
         """One line an entry; an empty history says what fills it."""
         if not self.entries:
-            return f"History of {self.project}: nothing was promoted yet\n  next    project.deploy(config)"
+            looked = f" in the stores of {self.place}" if self.place else ""
+            said = f"nothing was promoted yet{looked}"
+            return f"History of {self.project}: {said}\n  next    project.deploy(config)"
         lines = "\n".join(f"  {entry!r}" for entry in self.entries)
         serves = f"v{self.entries[-1].to_version} serves"
         amount = "1 entry" if len(self.entries) == 1 else f"{len(self.entries)} entries"
@@ -193,7 +197,7 @@ def _study(origin: Mapping[str, Any]) -> str:
 
 def read_history(stores: Stores) -> History:
     """Every promotion of the project."""
-    return History(stores.project, tuple(stores.ledger.entries()))
+    return History(stores.project, tuple(stores.ledger.entries()), stores.workspace.place)
 
 
 def read_champion(stores: Stores, *, at: dt.datetime | str | None = None) -> ModelVersion | None:

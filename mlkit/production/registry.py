@@ -76,10 +76,14 @@ class ModelVersion:
 
     def __repr__(self) -> str:
         """What it was trained on and how to read more."""
+        return self.text(f"project.explain({self.version})")
+
+    def text(self, following: str) -> str:
+        """The same with another next step, such as a command."""
         return (
             f"ModelVersion {self.name} v{self.version}  {self.model_id}\n"
             f"  train   {self.tags.get('mlkit_train_table', '')}\n"
-            f"  next    project.explain({self.version})"
+            f"  next    {following}"
         )
 
 
@@ -174,6 +178,8 @@ class Registry:
 
     def version(self, number: int) -> ModelVersion | None:
         """One version by number; None if there is none."""
+        if not self._tracking.is_made:
+            return None
         with translated("read a version"):
             try:
                 return _version(self._tracking.client.get_model_version(self.full_name, str(number)))
@@ -196,6 +202,8 @@ class Registry:
 
     def champion(self) -> ModelVersion | None:
         """The version that the alias points at; None if it points at none."""
+        if not self._tracking.is_made:
+            return None
         with translated("read the alias"):
             try:
                 return _version(self._tracking.client.get_model_version_by_alias(self.full_name, ALIAS))
@@ -223,6 +231,8 @@ class Registry:
 
     def _natives(self) -> list[NativeVersion]:
         """All versions with their tags, which Unity Catalog gives one by one only."""
+        if not self._tracking.is_made:
+            return []
         client = self._tracking.client
         with translated("list versions"):
             found = self._listed()

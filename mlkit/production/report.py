@@ -115,9 +115,8 @@ class RunReport:
     def __repr__(self) -> str:
         """Outcome and version first, then the reasons, and what to look at or undo."""
         reasons = list(self.verdict.get("reasons", ()))
-        code = f" [{_REJECTED}]" if self.outcome == "rejected" else ""
         took = duration(sum(self.seconds.values()))
-        lines = [f"{self.outcome}{code}  {self.model}{self._moved}  in {took}"]
+        lines = [f"{self._headline}  in {took}"]
         lines += [f"  {reason}" for reason in reasons]
         lines += [f"  note: {note}" for note in self.notes]
         if self.outcome == "promoted" and self.previous not in (None, self.version):
@@ -125,6 +124,11 @@ class RunReport:
         explain = f", mlkit explain {self.model} {self.version}" if self.version else ""
         lines.append(f"  next    mlkit report {self.model} --open, mlkit history {self.model}{explain}")
         return "\n".join(lines)
+
+    @property
+    def _headline(self) -> str:
+        code = f" [{_REJECTED}]" if self.outcome == "rejected" else ""
+        return f"{self.outcome}{code}  {self.model}{self._moved}"
 
     @property
     def _moved(self) -> str:
@@ -138,6 +142,17 @@ class RunReport:
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(repr(self))}</pre>"
+
+
+class RollbackReport(RunReport):
+    """The outcome of a rollback: the same values as of a deployment, told in its own words."""
+
+    @property
+    def _headline(self) -> str:
+        if self.outcome != "promoted":
+            return super()._headline
+        was = f" (was v{self.previous})" if self.previous not in (None, self.version) else ""
+        return f"rolled back to v{self.version}{was}  {self.model}"
 
 
 class Clock:

@@ -17,7 +17,7 @@ from mlkit.production.outputs import check_outputs_stay, verify_outputs
 from mlkit.production.pins import Pins
 from mlkit.production.promotion import move_champion
 from mlkit.production.repeat import already, entry_report
-from mlkit.production.report import Clock, RunReport
+from mlkit.production.report import Clock, RollbackReport
 from mlkit.production.serving.choice import choose_refresher
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlkit.production.attempt import Attempt
     from mlkit.production.marks import MarkList
     from mlkit.production.refresh import Refresher
-    from mlkit.production.report import Outcome
+    from mlkit.production.report import Outcome, RunReport
     from mlkit.production.stores import Stores
 
 
@@ -95,7 +95,7 @@ def roll_back(
     with clock.step("refresh") as said:
         said.append((refresher or choose_refresher(stores)).refresh(stores.project, champion).message)
     report = _report(stores, course, entry, reason, clock)
-    return dataclasses.replace(report, notes=tuple(notes), previous=entry.from_version)
+    return RollbackReport(**{**vars(report), "notes": tuple(notes), "previous": entry.from_version})
 
 
 def _course(stores: Stores, to: int | None, reason: str, attempt: Attempt | None) -> _Course:

@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None, *, configs: Path) -> Made | dic
     try:
         return _run(*parse(sys.argv[1:] if arguments is None else arguments, OPTIONS), configs)
     except MlkitError as exc:
-        raise _in_one_line(exc) from exc
+        raise _in_one_line(exc) from _foreign(exc)
     except SystemExit as exc:  # to a job, any exit is a failure without a reason
         message = f"your code left the process with exit code {exc.code!r}"
         raise StudyError("RUN018", message, path="prepare", fix="raise an error, or return") from exc
@@ -177,6 +177,14 @@ def _in_one_line(error: MlkitError) -> MlkitError:
     parts = [*error.message.splitlines(), *([f"fix: {error.fix}"] if error.fix else [])]
     text = "; ".join(" ".join(part.split()) for part in parts if part.strip())
     return type(error)(error.code, text, path=error.path)
+
+
+def _foreign(error: MlkitError) -> BaseException | None:
+    """What of somebody else's lies behind an error: one of ours has said everything in its line."""
+    cause: BaseException | None = error
+    while isinstance(cause, MlkitError):
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return cause
 
 
 def _config_file(configs: Path, name: str | None) -> Path:

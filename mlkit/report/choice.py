@@ -31,15 +31,30 @@ def choose_project(workspace: Workspace, name: str | None) -> str:
         return known[0]
     if name is None:
         fix = (
-            f"known: {', '.join(known)}" if known else "name it: what nothing is known of begins with a study"
+            f"known: {', '.join(known)}"
+            if known
+            else f"no project is in the stores of {workspace.place}: another folder, or --target?"
         )
         raise UsageError("CLI100", "it was not said which project is meant", path="name", fix=fix)
     if name not in known and open_context(Stores(workspace, name)).experiment is None:
-        message = f"nothing is known of {name} on the target {workspace.target}"
+        message = f"nothing is known of {name} in the stores of {workspace.place}"
         raise UsageError(
             "CLI101", message, path="name", fix=nearest(name, known) or "project.study(...) begins it"
         )
     return name
+
+
+def expect_known(workspace: Workspace, project: str) -> None:
+    """Refuse a name that nothing here has: neither a table nor a config.
+
+    Raises:
+        UsageError: It is misspelt, or of other stores (CLI135).
+    """
+    known = known_projects(workspace)
+    if project not in known:
+        message = f"no project {project!r} in the stores of {workspace.place}"
+        fix = nearest(project, known) or "there is none: is it another folder, or another --target?"
+        raise UsageError("CLI135", message, path="name", fix=fix)
 
 
 def known_projects(workspace: Workspace) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlkit import document
 from mlkit.errors import MlkitError
@@ -20,14 +20,16 @@ from mlkit.production.ledger import now
 from mlkit.production.marks import MarkList, read_marks
 from mlkit.production.performance import read_performance
 from mlkit.production.pins import read_pins
+from mlkit.report.interval import interval_of_candidate, read_judged
 from mlkit.tracking.artifacts import read_text
 from mlkit.tracking.upkeep import TrackingUpkeep
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mlkit.engines.base import Engine
+    from mlkit.model.interval import Judged, Unknown
     from mlkit.production.decisions import Decision
     from mlkit.production.drift_records import Window
     from mlkit.production.evidence import Explanation
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from mlkit.production.stores import Stores
     from mlkit.tracking.runs import RunRecord
 
+Found = TypeVar("Found")
 _KIND = "mlkit_kind"  # the tag that says what a run is: study, trial or deploy
 
 
@@ -80,6 +83,16 @@ class Context:
     def decisions(self) -> tuple[Decision, ...]:
         """What the gate saw and said, oldest first."""
         return tuple(self.stores.decisions.all())
+
+    @cached_property
+    def judged(self) -> Callable[[Decision], Judged | Unknown]:
+        """Reads the test predictions that a decision was made on; those of each are read once."""
+        return _once(lambda decision: read_judged(self.engine, decision.record))
+
+    @cached_property
+    def interval(self) -> Callable[[Decision], Mapping[str, Any] | Unknown]:
+        """How sure the score of a decision's candidate is; it is drawn once."""
+        return _once(lambda decision: interval_of_candidate(decision.record, lambda: self.judged(decision)))
 
     @cached_property
     def champion(self) -> ModelVersion | None:
@@ -186,6 +199,18 @@ class Context:
     def text(self, run_id: str, path: str) -> str | None:
         """A text artifact of a run; None if it is not there."""
         return read_text(self.stores.tracking, run_id, path)
+
+
+def _once(find: Callable[[Decision], Found]) -> Callable[[Decision], Found]:
+    """The same, asked once for each decision."""
+    known: dict[str, Found] = {}
+
+    def found(decision: Decision) -> Found:
+        if decision.decision_id not in known:
+            known[decision.decision_id] = find(decision)
+        return known[decision.decision_id]
+
+    return found
 
 
 def open_context(

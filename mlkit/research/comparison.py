@@ -25,6 +25,7 @@ from mlkit.model.spark_estimator import trains_on_spark
 from mlkit.model.spark_training import as_frame_rows, fit_frame, predict_frame
 from mlkit.model.training import as_rows, deterministic, fit
 from mlkit.research.exploration import gather
+from mlkit.research.study.search import check_numbers
 from mlkit.research.study.trials import LOOKS_TAG, looks
 
 if TYPE_CHECKING:
@@ -157,9 +158,10 @@ def try_splits(
     The test rows of each split stay sealed. `mean` and `spread` (standard deviation) are over folds.
 
     Raises:
-        UsageError: No splits.
+        UsageError: No splits (CLI029), or a number that means nothing (CLI021).
         StudyError: The estimator failed.
     """
+    check_numbers(trials=1, cv=cv, workers=1)
     if not splits:
         raise UsageError("CLI029", "nothing to compare", path="splits", fix="pass two splits")
     model = describe(estimator)

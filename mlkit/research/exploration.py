@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
+from mlkit.boundary import expect_a
 from mlkit.code import load_function, reference_of
 from mlkit.console import say
 from mlkit.data.contract import Contract
@@ -20,7 +21,7 @@ from mlkit.data.stream import infer_contract
 from mlkit.digest.spark_frame import is_spark, translated
 from mlkit.digest.sql import quoted
 from mlkit.errors import ConfigError, DataError
-from mlkit.model.evaluation import get_metric, infer_task
+from mlkit.model.evaluation import check_metric_name, get_metric, infer_task
 from mlkit.model.spark_training import as_frame_rows, check_frame_source
 from mlkit.model.training import as_rows
 from mlkit.nearest import nearest
@@ -29,7 +30,7 @@ from mlkit.research.study.trials import StudySetting
 from mlkit.workspace import table_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from mlkit.data.source import FrameKind
     from mlkit.data.split import Folds, Split
@@ -58,6 +59,9 @@ class Problem:
         split: The rule for test rows.
         task: Kind of prediction; None to infer it from the target.
         features: Columns the estimator sees; None for all that are left.
+
+    Raises:
+        ConfigError: The metric is neither a known one nor named as one's own (CFG013).
     """
 
     name: str
@@ -68,6 +72,21 @@ class Problem:
     split: Split
     task: Task | None
     features: tuple[str, ...] | None
+
+    def __post_init__(self) -> None:
+        """Refuse a misspelt metric; one's own is looked for when it is needed."""
+        check_metric_name(self.metric)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: what is predicted, how it is judged and split."""
+        return {
+            "name": self.name,
+            "target": self.target,
+            "metric": self.metric,
+            "key": list(self.key),
+            "split": self.split.dump(),
+            "task": self.task,
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,9 +128,7 @@ def take_snapshot(
     source, why = _named_source(stored, prepare)
     with _prepared_rows(data, source, prepare, engine, frame) as read:
         columns = read().schema.names
-        if problem.target not in columns:
-            fix = nearest(problem.target, columns)
-            raise DataError("DAT040", "the target is not among the columns", path=problem.target, fix=fix)
+        _check_target(problem.target, columns)
         agreed = Contract.of(contract) if contract is not None else _contract(source, read, engine)
         prefix = f"{problem.name}__snapshot"
         snapshot = publish_rows(engine, read(), agreed, prefix=prefix, key=problem.key, source=source)
@@ -122,6 +139,7 @@ def take_snapshot(
 
 def look_at_split(problem: Problem, snapshot: Snapshot, split: Split | None) -> Parts:
     """The parts of a snapshot under a split (the project's by default)."""
+    expect_a("Snapshot", snapshot, path="snapshot", fix="give project.snapshot(dataframe)")
     return cut_rows(snapshot.to_arrow(), split or problem.split, key=problem.key, target=problem.target)
 
 
@@ -137,11 +155,13 @@ def gather(problem: Problem, snapshot: Snapshot, *, cv: int, seed: int, in_spark
 
     Raises:
         UsageError: A seed that no config could hold.
-        DataError: A feature that is not there, the target among the features, an empty part or fold, or
-            rows that are too many to come here (DAT070).
-        ConfigError: The metric or the split does not fit the task.
+        DataError: A target (DAT040) or feature that is not there, the target among the features, an empty
+            part or fold, or rows that are too many to come here (DAT070).
+        ConfigError: The metric or the split does not fit the task, or it is no snapshot (CFG009).
     """
     check_whole("seed", seed, least=0, most=2**32 - 1)
+    expect_a("Snapshot", snapshot, path="snapshot", fix="give project.snapshot(dataframe)")
+    _check_target(problem.target, snapshot.contract.columns)
     features = _features(snapshot.contract, problem)
     if not problem.key and not problem.split.by and not problem.split.time:
         say("no key: rows are split by their whole content, so another column would reshuffle them")
@@ -209,6 +229,12 @@ def _some_labels(frame: Frame, target: str) -> pa.Table:
     with translated("read the labels"):
         labels: pa.Table = frame.selectExpr(quoted(target)).distinct().limit(_LABELS).toArrow()
     return labels
+
+
+def _check_target(target: str, columns: Collection[str]) -> None:
+    if target not in columns:
+        fix = nearest(target, columns)
+        raise DataError("DAT040", "the target is not among the columns", path=target, fix=fix)
 
 
 def _features(contract: Contract, problem: Problem) -> tuple[str, ...]:

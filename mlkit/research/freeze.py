@@ -21,6 +21,7 @@ from mlkit.model.estimator import packages_of, references
 from mlkit.model.retraining import Retrain
 from mlkit.model.spark_estimator import trains_on_spark
 from mlkit.model.training import as_rows, deterministic, fit
+from mlkit.page.words import counted
 from mlkit.research.pins import pins_of
 from mlkit.research.study.trials import BEST_TAG, SERIALIZATION_TAG, looks
 from mlkit.tracking.models import Serialization, choose_serialization
@@ -177,7 +178,9 @@ def _clean_commit(reason: str | None) -> dict[str, Any]:
     """The commit the config is made from; a dirty tree needs a reason, which is kept."""
     state = git_state(Path.cwd())
     if state.dirty and not reason:
-        message = f"{len(state.dirty)} files have uncommitted changes, {state.dirty[0]} among them"
+        others = len(state.dirty) - 1
+        have = f"and {counted(others, 'other file')} have" if others else "has"
+        message = f"{state.dirty[0]} {have} uncommitted changes"
         fix = "commit them, or pass reason='...', which is kept beside the config"
         raise UsageError("CLI024", message, path="git", fix=fix)
     return {"commit": state.commit, "dirty": list(state.dirty)}

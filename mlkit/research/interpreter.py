@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _TAIL = 2000
+_FIX = "; fix: "  # how the way out stands in the line that a job shows
 
 # Run with -I: no PYTHONPATH, no user site, no working directory on the path. Folders and finders that a
 # .pth file or an editable install adds are dropped here; the standard library, installed packages and
@@ -91,9 +93,8 @@ class Interpreter:
         if done.returncode:
             lines = done.stderr.strip()[-_TAIL:].splitlines() or [f"exit code {done.returncode}"]
             last = next((line for line in reversed(lines) if not line.startswith("  fix:")), lines[-1])
-            message = f"the packaged runner failed: {last}"
-            fix = "does prepare read files of the source tree, or import what is not in the wheel?"
-            raise StudyError("RUN014", message, path="rehearsal", fix=fix)
+            message = f"the packaged runner failed: {last.partition(_FIX)[0]}"
+            raise StudyError("RUN014", message, path="rehearsal", fix=_way_out(lines, last))
 
 
 def sandboxed(place: Path, wheel: Path, _: Sequence[str] = ()) -> Interpreter:
@@ -146,6 +147,15 @@ def unpackaged(configs: Path) -> Interpreter:
         configs: Folder that holds the config under its own name.
     """
     return Interpreter(Path(sys.executable), (), _BARE, configs.resolve(), Path.cwd())
+
+
+def _way_out(lines: Sequence[str], last: str) -> str:
+    """What mends an error that has a code is what it says itself."""
+    code = re.search(r"\[([A-Z]{3}\d{3})\]", last)
+    if code is None:
+        return "does prepare read files of the source tree, or import what is not in the wheel?"
+    apart = lines[-1].removeprefix("  fix: ") if lines[-1] != last else ""
+    return last.partition(_FIX)[2] or apart or f"mlkit help {code[1]}"
 
 
 def _finished(

@@ -11,6 +11,7 @@ from mlkit import document
 from mlkit.code import DISTRIBUTION, installed_version
 from mlkit.errors import UsageError
 from mlkit.frozen import FOLDER
+from mlkit.page.words import counted
 from mlkit.scaffold.example import run_example
 from mlkit.scaffold.files import CONFIG, EXAMPLE, EXAMPLE_CODE, File, files_of
 from mlkit.scaffold.managed import managed_text
@@ -55,9 +56,8 @@ class Created:
     def __repr__(self) -> str:
         """The files, what is left to do, and what to type next."""
         verb = "would write" if self.dry_run else "wrote"
-        lines = [
-            f"{self.answers.name}  {verb} {len(self.written)} files in {self.folder}  ({self.seconds:.1f} s)"
-        ]
+        wrote = f"{verb} {counted(len(self.written), 'file')} in {self.folder}"
+        lines = [f"{self.answers.name}  {wrote}  ({self.seconds:.1f} s)"]
         lines += [f"  + {path}" for path in self.written]
         lines += [f"  = {path}  is there, and stays as it is" for path in self.kept[:_SHOWN]]
         lines += [f"  = and {len(self.kept) - _SHOWN} more"] if len(self.kept) > _SHOWN else []

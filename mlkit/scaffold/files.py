@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = "diabetes"
 CONFIG = f"models/{EXAMPLE}.yaml"
-STUDY = f"studies/{EXAMPLE}.py"
+STUDY = f"studies/{EXAMPLE}_study.py"  # a script of the name of its package would hide it
 TARGETS = "mlkit.toml"
 
 

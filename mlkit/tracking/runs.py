@@ -23,7 +23,7 @@ from mlkit.tracking.limits import (
     shortened,
 )
 from mlkit.tracking.owner import OWNER_TAG, this_process
-from mlkit.tracking.store import all_pages, open_client, translated
+from mlkit.tracking.store import all_pages, open_client, store_exists, translated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,6 +81,11 @@ class Tracking:
     def client(self) -> MlflowClient:
         """MLflow's client of these stores."""
         return open_client(self.workspace.tracking_uri, self.workspace.registry_uri)
+
+    @property
+    def is_made(self) -> bool:
+        """Whether there is a store to look into: a local one is made when something is first written."""
+        return store_exists(self.workspace.tracking_uri)
 
     def experiment(self, project: str) -> str:
         """Id of a project's experiment, made if it is not there.

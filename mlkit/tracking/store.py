@@ -75,6 +75,11 @@ def open_client(tracking_uri: str, registry_uri: str) -> MlflowClient:
         return _client(tracking_uri, registry_uri)
 
 
+def store_exists(uri: str) -> bool:
+    """Whether a store is there already, without making one; of a server that is for its answer to say."""
+    return not uri.startswith(_SQLITE) or Path(uri.removeprefix(_SQLITE)).exists()
+
+
 @contextlib.contextmanager
 def translated(action: str) -> Iterator[None]:
     """Turn MLflow's and the database's errors into a `StoreError` that says what was being done.

@@ -72,6 +72,8 @@ class TrackingUpkeep:
 
     def find_experiment(self, project: str) -> str | None:
         """Id of a project's experiment; None if it is not there, for looking makes nothing."""
+        if not self._tracking.is_made:
+            return None
         name = self._tracking.workspace.experiment_name(project)
         with translated(f"look for the experiment {name}"):
             found = self._tracking.client.get_experiment_by_name(name)
@@ -99,6 +101,8 @@ class TrackingUpkeep:
 
     def versions(self, model: str) -> dict[int, dt.datetime]:
         """When each version of a registered model was made, by its number."""
+        if not self._tracking.is_made:
+            return {}
         client, wanted = self._tracking.client, f"name = '{model}'"
         found: dict[int, dt.datetime] = {}
         with translated("list versions"), _unless_gone():
@@ -108,6 +112,8 @@ class TrackingUpkeep:
 
     def aliases(self, model: str) -> dict[str, int]:
         """Version by alias of a registered model."""
+        if not self._tracking.is_made:
+            return {}
         with translated("read the aliases"):
             try:
                 found = self._tracking.client.get_registered_model(model).aliases

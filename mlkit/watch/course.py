@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlkit.console import console, duration, say
 from mlkit.errors import EXIT_DONE, UsageError
+from mlkit.page.words import counted
 from mlkit.watch.child import PAGE, TROUBLE, WATCHED
 from mlkit.watch.files import CODE, Files
 
@@ -45,13 +46,13 @@ class WatchReport:
     Attributes:
         script: What was run.
         runs: How often it was started.
-        code: Exit code of the last run that ended; 0 if none did.
+        code: Exit code of the last run; None if it was stopped before its end.
         exit_code: Of the command: with ``--once`` that of the run, else 0.
     """
 
     script: str
     runs: int
-    code: int
+    code: int | None
     exit_code: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,8 +61,9 @@ class WatchReport:
 
     def __repr__(self) -> str:
         """Runs, and how the last one ended."""
-        ended = "ended well" if self.code == EXIT_DONE else f"ended with exit code {self.code}"
-        return f"{self.script}  {self.runs} run{'s' * (self.runs != 1)}, the last one {ended}"
+        words = {None: "was stopped", EXIT_DONE: "ended well"}
+        ended = words.get(self.code, f"ended with exit code {self.code}")
+        return f"{self.script}  {counted(self.runs, 'run')}{f', the last one {ended}' if self.runs else ''}"
 
 
 def watch(
@@ -100,8 +102,8 @@ def watch(
         else:
             with contextlib.suppress(KeyboardInterrupt):
                 watcher.run()
-    code = watcher.code if once else EXIT_DONE
-    return WatchReport(os.path.relpath(path), watcher.runs, watcher.code, code)
+    exit_code = watcher.code if once and watcher.code is not None else EXIT_DONE
+    return WatchReport(os.path.relpath(path), watcher.runs, watcher.code, exit_code)
 
 
 class _Watcher:
@@ -115,7 +117,7 @@ class _Watcher:
         page: LivePage | None,
     ) -> None:
         self.runs = 0
-        self.code = EXIT_DONE
+        self.code: int | None = None
         self._command, self._files, self._page = command, files, page
         self._environment = environment
 
@@ -135,7 +137,7 @@ class _Watcher:
 
     def _run(self, why: str, follow: Callable[[subprocess.Popen[bytes]], list[str]]) -> list[str]:
         """One run, as long as it is followed; gives what was saved meanwhile and stopped it."""
-        self.runs += 1
+        self.runs, self.code = self.runs + 1, None
         _head(self.runs, why)
         if self._page:
             self._page.begin(self.runs)
@@ -143,12 +145,14 @@ class _Watcher:
         with tempfile.TemporaryDirectory(prefix="mlkit-watch-") as name:
             folder = Path(name)
             with self._started(folder) as process:
-                saved = follow(process)
+                try:
+                    saved = follow(process)
+                finally:  # also when a signal ends the watch
+                    self.code = process.poll()
             took = duration(time.perf_counter() - began)
             if saved:
                 say(f"run {self.runs}  stopped after {took}: {_named(saved)} changed")
                 return saved
-            self.code = process.returncode
             ended = "done in" if self.code == EXIT_DONE else f"failed (exit code {self.code}) after"
             say(f"run {self.runs}  {ended} {took}{_steps(folder / _LOG)}")
             self._show(folder)

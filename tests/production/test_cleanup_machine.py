@@ -118,7 +118,8 @@ class Production(RuleBasedStateMachine):
     def roll_back(self, days, choice):
         """To any version that is still whole."""
         self.quick.now += days * DAY
-        whole = [entry for entry in self.entries if tables_of(entry) <= self.quick.there()]
+        there, models = self.quick.there(), self.quick.models()  # its tables may stay for another version
+        whole = [entry for entry in self.entries if tables_of(entry) <= there and entry.model_id in models]
         if whole and whole[choice % len(whole)].to_version != self.entries[-1].to_version:
             self.entries.append(self.quick.serve_again(whole[choice % len(whole)]))
 

@@ -29,7 +29,9 @@ def story(stores):
 def test_before_the_first_promotion(stores):
     """Everything answers, and says what comes next."""
     assert len(read_history(stores)) == 0
-    assert "nothing was promoted yet" in repr(read_history(stores))
+    assert f"nothing was promoted yet in the stores of local, {stores.workspace.home}" in repr(
+        read_history(stores)
+    )
     assert read_champion(stores) is None
     with pytest.raises(UsageError, match="none yet"):
         explain_version(stores, 1)

@@ -10,7 +10,7 @@ import pytest
 from mlkit.engines.base import Published, TableName
 from mlkit.errors import EXIT_DONE, EXIT_REJECTED, GateRejectedError
 from mlkit.production.refresh import NoRefresher
-from mlkit.production.report import STEPS, Clock, RunReport, StoredTable
+from mlkit.production.report import STEPS, Clock, RollbackReport, RunReport, StoredTable
 from tests.production.test_ledger import entry
 
 TABLE = StoredTable("training.p__train__aa", "d1:aa", 5)
@@ -87,6 +87,14 @@ def test_the_first_line_says_which_version_serves(changes, head):
     shown = repr(dataclasses.replace(REPORT, **changes))
     assert shown.splitlines()[0] == head
     assert ("mlkit rollback p --to 1 --reason" in shown) == ("was v1" in head)
+
+
+def test_a_rollback_is_called_one():
+    """In words only: to programs it is a promotion of an earlier version, as it always was."""
+    report = RollbackReport(**{**vars(REPORT), "previous": 3})
+    assert repr(report).splitlines()[0] == "rolled back to v2 (was v3)  p  in 1.5 s"
+    assert repr(dataclasses.replace(report, outcome="unchanged")).startswith("unchanged  p v2  in ")
+    assert report.to_dict() == dataclasses.replace(REPORT, previous=3).to_dict()
 
 
 def test_a_table_that_was_published():

@@ -28,6 +28,7 @@ def test_by_default_to_the_version_that_the_champion_replaced(three):
     report = roll_back(three, reason="too many complaints")
     head = three.ledger.head()
     assert (report.outcome, report.version, report.exit_code) == ("promoted", 2, 0)
+    assert repr(report).startswith(f"rolled back to v2 (was v3)  {three.project}  in ")
     assert (head.kind, head.from_version, head.to_version) == ("rollback", 3, 2)
     assert (head.reason, head.seq) == ("too many complaints", 4)
     assert report.model_id == head.model_id == three.registry.champion().model_id

@@ -158,6 +158,7 @@ def test_a_process_ends_with_the_error_and_no_exit_code_of_ours(configs, tmp_pat
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
     assert done.returncode == 1
     assert "UsageError: [CLI001] verb: expected one of deploy, plan, " in done.stderr
+    assert done.stderr.count("Traceback (most recent call last)") == 1
 
 
 # ------------------------------------------------------------------ jobs: retries, repairs, deployment jobs
@@ -359,6 +360,14 @@ def test_a_message_of_many_lines_becomes_one(configs, stores, flights):
     (line,) = str(caught.value).splitlines()
     assert line.startswith("[DAT060]")
     assert "hour" in line
+
+
+def test_what_somebody_else_raised_stays_behind_the_line(configs, edit_module):
+    """One's own code is looked for by its own traceback, errors of mlkit between are left out."""
+    edit_module("    frame = frame", "    raise ZeroDivisionError\n    frame = frame")
+    with pytest.raises(StudyError) as caught:
+        main(["deploy"], configs=configs)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
 @pytest.mark.parametrize("code", ["0", "None", "3"])

@@ -13,6 +13,7 @@ from mlkit.production.marks import mark_version
 from mlkit.production.pins import pin
 from mlkit.production.rollback import roll_back
 from mlkit.production.stores import Stores
+from mlkit.report.context import open_context
 from mlkit.report.findings import FINDINGS
 from mlkit.report.report import default_path, make_report, write_report
 from mlkit.report.section import SEVERITIES
@@ -123,6 +124,8 @@ def test_the_champion_is_told_link_by_link(report, lived):
     score = serving.values["scores"]
     assert score["interval"]["low"] < score["score"] < score["interval"]["high"]
     assert score["score"] < score["constant"]
+    context = open_context(Stores(lived.workspace, NAME))
+    assert context.interval(context.decisions[-1]) is context.interval(context.decisions[-1])
 
 
 def test_both_scores_and_their_difference_have_an_interval_on_the_same_rows(report, lived):

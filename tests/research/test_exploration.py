@@ -59,11 +59,13 @@ def test_a_lambda_prepares_but_has_no_name(raw, data) -> None:
 
 
 def test_a_snapshot_needs_the_target(raw, flights) -> None:
-    """The columns that are there are listed."""
+    """The columns that are there are listed; a snapshot of another project is asked for it too."""
     with pytest.raises(DataError) as caught:
         raw.snapshot(flights.drop(columns="delay"))
     assert (caught.value.code, caught.value.path) == ("DAT040", "delay")
     assert "distance" in caught.value.fix
+    with pytest.raises(DataError, match=r"\[DAT040\] dely: .*\n  fix: did you mean 'delay'\?"):
+        gathered(make_project(target="dely"), raw.snapshot(flights.dropna()))
 
 
 def test_a_prepare_that_is_no_function_is_refused(raw, flights) -> None:
@@ -188,3 +190,12 @@ def test_metric_and_task_must_fit(project, snapshot) -> None:
     with pytest.raises(ConfigError) as caught:
         gathered(make_project(metric="accuracy"), snapshot)
     assert caught.value.code == "CFG014"
+
+
+def test_a_misspelt_metric_is_refused_with_the_project(home) -> None:
+    """One's own is looked for when it is needed: it may not be written yet."""
+    for metric, said in (("rsme", "did you mean 'rmse'"), (len, "found a builtin_function_or_method")):
+        with pytest.raises(ConfigError, match=said) as caught:
+            make_project(metric=metric)
+        assert (caught.value.code, caught.value.path) == ("CFG013", "metric")
+    assert make_project(metric="not_written:yet", direction="minimize").name == "flights"

@@ -44,6 +44,10 @@ def failing():
     raise ValueError("it went wrong\\n  fix: do something")
 
 
+def coded():
+    raise ValueError("[STO056] away; fix: wait")
+
+
 def dying():
     os._exit(3)
 
@@ -160,6 +164,9 @@ def test_its_last_words_are_told(made, place) -> None:
         sandboxed(place / "a", made("bad_model", "failing")).run("bad_model", [], home=place)
     assert caught.value.code == "RUN014"
     assert caught.value.message.endswith("failed: ValueError: it went wrong")
+    assert caught.value.fix.startswith("does prepare read files")
+    with pytest.raises(StudyError, match=r"\[STO056\] away\n  fix: wait$"):
+        sandboxed(place / "c", made("coded_model", "coded")).run("coded_model", [], home=place)
     with pytest.raises(StudyError, match="failed: exit code 3"):
         sandboxed(place / "b", made("dead_model", "dying")).run("dead_model", [], home=place)
 
@@ -186,5 +193,5 @@ def test_the_source_tree_itself_can_be_run(place, tmp_path, monkeypatch) -> None
     monkeypatch.chdir(tmp_path)
     interpreter = unpackaged(place)
     assert (interpreter.executable, interpreter.cwd) == (Path(sys.executable), tmp_path)
-    with pytest.raises(StudyError, match="CLI002"):
+    with pytest.raises(StudyError, match=r"CLI002.*\n  fix: known:$"):
         interpreter.run("job_model", ["plan", "--config=none"], home=place / "home")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -42,8 +45,8 @@ def test_few_files_none_empty_each_explained_in_one_line(made):
     assert all(len(row.split("|")[2].strip()) > 8 for row in rows)
 
 
-def test_the_config_is_a_real_one(made):
-    """It was found by the study that comes along: here, on real patients, with what is installed."""
+def test_the_config_is_a_real_one(made, tmp_path):
+    """It is what the study that comes along gives, called as the README says, with what is installed here."""
     config = FrozenConfig.load(made / "models" / "diabetes.yaml")
     origin = json.loads((made / "models" / "diabetes.provenance.json").read_text())
     assert origin["config_digest"] == config.digest
@@ -52,6 +55,13 @@ def test_the_config_is_a_real_one(made):
     listed = tomllib.loads((made / "pyproject.toml").read_text())["project"]["dependencies"]
     assert set(config.environment.requirements) <= set(listed)
     assert f"mlkit-sdk=={installed_version('mlkit-sdk')}" in listed
+    folder = tmp_path / "again"
+    shutil.copytree(made, folder)  # with its stores: the trials are known there
+    (folder / "models" / "diabetes.yaml").unlink()
+    (script,) = re.findall(r"`python (studies/[a-z]\S*)`", (folder / "README.md").read_text())
+    installed = {**os.environ, "PYTHONPATH": "src", "MLKIT_HOME": ".mlkit"}
+    subprocess.run([sys.executable, script], cwd=folder, env=installed, capture_output=True, check=True)
+    assert (folder / "models" / "diabetes.yaml").read_text() == config.to_yaml()
 
 
 def test_each_file_is_of_its_kind(made):

@@ -8,7 +8,11 @@ import time
 
 import pytest
 
+from mlkit import open_workspace
 from mlkit.errors import StoreError
+from mlkit.production.cleanup.plan import plan_cleanup
+from mlkit.production.cleanup.retention import Retention
+from mlkit.production.stores import Stores
 from mlkit.tracking.database import look_at_database
 from mlkit.tracking.runs import Tracking
 from mlkit.tracking.upkeep import StoredModel, TrackingUpkeep
@@ -53,6 +57,21 @@ def test_looking_makes_nothing(upkeep, tracking):
     assert upkeep.find_experiment("flights") is None
     assert upkeep.find_experiment("flights") != tracking.experiment("flights")
     assert upkeep.find_experiment("flights") == tracking.experiment("flights")
+
+
+def test_looking_makes_no_store(tmp_path):
+    """In the wrong folder there is nothing, and nothing after that either."""
+    stores = Stores(open_workspace("local", home=tmp_path / "wrong"), "flights")
+    upkeep = TrackingUpkeep(stores.tracking)
+    assert (upkeep.find_experiment("flights"), upkeep.versions(MODEL), upkeep.aliases(MODEL)) == (
+        None,
+        {},
+        {},
+    )
+    assert (stores.registry.version(1), stores.registry.versions()) == (None, [])
+    assert stores.registry.champion() is None
+    assert plan_cleanup(stores, Retention()).goes == ()
+    assert not (tmp_path / "wrong").exists()
 
 
 def test_models_are_told_oldest_first(upkeep, models):

@@ -23,7 +23,7 @@ from mlkit.page.parts import (
 )
 from mlkit.page.plots import Bar, Span, interval_plot, timeline_plot
 from mlkit.page.words import counted, gain, improvement, lasting, moment
-from mlkit.report.interval import interval_of_candidate, read_judged, recorded
+from mlkit.report.interval import recorded
 from mlkit.report.section import Finding, Section
 from mlkit.report.state import next_steps, terms, version_of
 
@@ -117,7 +117,7 @@ def _judgement(context: Context, decision: Decision) -> dict[str, Any]:
 def _verdict(context: Context, decision: Decision) -> dict[str, Any]:
     """The last judgement with how sure its scores are."""
     record = decision.record
-    own = interval_of_candidate(record, lambda: read_judged(context.engine, record))
+    own = context.interval(decision)
     champion, between = recorded(record, "champion"), recorded(record, "improvement")
     head = record["champion"]
     return {

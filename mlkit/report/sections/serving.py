@@ -13,7 +13,7 @@ from mlkit.page.plots import Bar, Rule, interval_plot
 from mlkit.page.words import counted, improvement, lasting, moment, short
 from mlkit.production.serving.choice import ask_serving
 from mlkit.production.serving_counts import served_counts
-from mlkit.report.interval import constant_score, interval_of_candidate, read_judged
+from mlkit.report.interval import constant_score
 from mlkit.report.section import Finding, Section
 from mlkit.report.state import judged_as, next_steps, serving_term, way_back
 
@@ -117,8 +117,7 @@ def _scores(context: Context, decision: Decision | None) -> dict[str, Any]:
     if decision is None:
         return {}
     record = decision.record
-    judged = read_judged(context.engine, record)
-    interval = interval_of_candidate(record, lambda: judged)
+    judged, interval = context.judged(decision), context.interval(decision)
     live = [
         found
         for found in context.performance

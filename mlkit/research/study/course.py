@@ -28,6 +28,7 @@ from mlkit.model.folds import predictions_fingerprint
 from mlkit.model.spark_estimator import trains_on_spark
 from mlkit.model.spark_training import FrameRows
 from mlkit.model.training import deterministic
+from mlkit.page.words import counted
 from mlkit.research.study.search import BATCH, digest_of, trial_seed
 from mlkit.research.study.trials import Trial
 from mlkit.research.study.workers import job_of, open_pool
@@ -70,7 +71,7 @@ def run_course(
     ended: list[Trial] = []
     several = workers if workers == "spark" else min(workers, BATCH)
     opened = open_pool(job, several, snapshot=setting.snapshot)
-    with opened as pool, progress(f"study of {trials} trials", trials) as advance:
+    with opened as pool, progress(f"study of {counted(trials, 'trial')}", trials) as advance:
         course = _Course(searcher, known, pool)
         for first in range(0, trials, BATCH):
             for trial, content in course.batch(range(first, min(first + BATCH, trials))):
@@ -85,7 +86,7 @@ def run_course(
 
 def _check_some_work(ended: Sequence[Trial]) -> None:
     if all(trial.state == "failed" for trial in ended):
-        message = f"all {len(ended)} trials failed; the first: {ended[0].error}"
+        message = f"no trial of {len(ended)} worked; the first: {ended[0].error}"
         fix = "try search on one estimator by hand, then pass resume=False"
         raise StudyError("RUN013", message, path="search", fix=fix)
 

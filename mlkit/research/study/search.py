@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import optuna
 
 from mlkit.boundary import user_code
-from mlkit.errors import StudyError, UsageError
+from mlkit.errors import ConfigError, StudyError, UsageError
 from mlkit.model.references import is_spark_model
 from mlkit.model.training import deterministic
 
@@ -111,6 +111,32 @@ def asks_for_spark(search: Search, sampler: SamplerFactory) -> bool:
 def trial_seed(seed: int, number: int) -> int:
     """Seed of the sampler for one trial, in [0, 2**32)."""
     return int.from_bytes(hashlib.sha256(f"mlkit trial {seed} {number}".encode()).digest()[:4], "big")
+
+
+def _check_search(search: object) -> None:
+    """Refuse an estimator, or its class, where a function that gives one is expected.
+
+    Raises:
+        ConfigError: CFG009.
+    """
+    if callable(search) and not isinstance(search, type) and not hasattr(search, "fit"):
+        return
+    kind = search if isinstance(search, type) else type(search)
+    found = f"the class {kind.__name__}" if kind is search else f"a {kind.__name__}"
+    example = kind.__name__ if hasattr(kind, "fit") else "Ridge"
+    message = f"expected a function from a trial to an unfitted estimator, found {found}"
+    raise ConfigError("CFG009", message, path="search", fix=f"lambda trial: {example}(...)")
+
+
+def check_study(search: object, *, trials: int, cv: int, workers: WorkerCount) -> None:
+    """Refuse what no study can be made of, before any row is read.
+
+    Raises:
+        ConfigError: `search` is no function of a trial (CFG009).
+        UsageError: A number that means nothing (CLI021).
+    """
+    check_numbers(trials=trials, cv=cv, workers=workers)
+    _check_search(search)
 
 
 def check_numbers(*, trials: int, cv: int, workers: WorkerCount) -> None:

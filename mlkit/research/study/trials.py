@@ -13,6 +13,7 @@ import pandas as pd
 
 from mlkit.errors import StudyError
 from mlkit.model.estimator import steps_text
+from mlkit.page.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -225,7 +226,7 @@ class Study:
         top = self.leaderboard().head(_TOP)[["trial", self.setting.metric.name, "spread", "seconds", "model"]]
         top = top.assign(model=top["model"].map(_short))
         return (
-            f"Study {self.name}  {len(self.trials)} trials ({_counts(self.trials)}{again})"
+            f"Study {self.name}  {counted(len(self.trials), 'trial')} ({_counts(self.trials)}{again})"
             f"  run {self.run_id}\n"
             f"  on      {self.setting.train_rows:,} train rows {self.setting.train}, {self.setting.cv} folds;"
             f" {self.setting.test_rows:,} test rows stay sealed\n"
