@@ -21,7 +21,7 @@ PYTHON312 ?= $(shell for name in python3.12 $${PYENV_ROOT:-$$HOME/.pyenv}/versio
 BIN := .venv/bin
 LOWEST := .venv-lowest/bin
 DATABRICKS := .venv-databricks/bin
-WORKERS ?= 2
+WORKERS ?= 3
 # Suites that hold for every client of Spark, and those of databricks-connect; the longest first.
 ON_DATABRICKS := tests/test_journey_spark.py tests/databricks tests/digest/test_spark.py tests/engines/test_spark.py \
 	tests/data/test_contract_sql.py tests/data/test_split_sql.py tests/data/test_spark_source.py
