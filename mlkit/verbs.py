@@ -253,12 +253,9 @@ def serve_verb(options: argparse.Namespace) -> tuple[Stopped, int]:
     if options.name is None and not options.trial:
         fix = "mlkit serve NAME, or mlkit serve --trial RUN_ID"
         raise UsageError("CLI055", "it was not said what to serve", path="name", fix=fix)
-    if options.name is None:
-        workspace = open_workspace(options.target)
-        stores = Stores(workspace, project_of(workspace, options.trial))
-    else:
-        stores = _stores(options)
-    return serve(stores, settings, trial=options.trial), EXIT_DONE
+    workspace = open_workspace(options.target)
+    project = _project(options) or project_of(workspace, options.trial)  # of which there may be nothing yet
+    return serve(Stores(workspace, project), settings, trial=options.trial), EXIT_DONE
 
 
 def report_verb(options: argparse.Namespace) -> tuple[Answer[Report] | Answer[Written], int]:
