@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import re
+import time
 import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,6 +34,8 @@ _OURS = re.compile(rf"{re.escape(PROPERTY)}=([0-9a-f]+)")
 _BYTES = re.compile(r"(\d+) bytes")
 _DETAILS = "# Detailed Table Information"
 _APPEND_ONLY = "delta.appendOnly"
+_COPY_SECONDS = 60.0  # how long another writer's copy is waited for
+_LOOK_SECONDS = 0.05
 _CREATED = "%a %b %d %H:%M:%S UTC %Y"  # of a catalog, in a session whose zone is UTC
 
 
@@ -214,6 +217,20 @@ class Catalog:
                     raise
             else:
                 return True
+
+    def finished(self, table: TableName) -> DataFrame:
+        """The rows of a table that another writer may be copying to its name: the name comes first."""
+        deadline = time.monotonic() + _COPY_SECONDS
+        while True:
+            frame = self.frame(table)
+            try:
+                _ = frame.schema
+            except faults.of_spark() as exc:
+                if faults.kind_of(exc) is not Kind.HALF_MADE or time.monotonic() > deadline:
+                    raise
+            else:
+                return frame
+            time.sleep(_LOOK_SECONDS)
 
     def drop(self, table: TableName) -> None:
         """Drop a table, if it is there."""

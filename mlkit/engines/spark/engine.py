@@ -324,7 +324,7 @@ class SparkEngine:
 
     def _check_published(self, published: Published) -> None:
         """Digest a table that stands under the name of the same content, and hold it to its name."""
-        frame = self._catalog.frame(published.name)
+        frame = self._catalog.finished(published.name)
         found = state_of(frame).fingerprint(frame.columns)
         if found != published.fingerprint:
             raise misnamed(published.name, f"rows with the fingerprint {found}")

@@ -35,6 +35,7 @@ class Kind(enum.Enum):
     """What an error of Spark means to its caller."""
 
     NOT_FOUND = "not found"
+    HALF_MADE = "half made"
     EXISTS = "exists"
     NO_FORMAT = "no such format"
     UNSUPPORTED = "unsupported"
@@ -90,6 +91,7 @@ _SIGNS = (
         re.compile(r"(TABLE_OR_VIEW|SCHEMA|TABLE|VIEW|CATALOG)_NOT_FOUND|NO_SUCH_[A-Z]+_EXCEPTION"),
         re.compile(r"(Table|Database|Schema|Catalog)( or view)? not found", re.IGNORECASE),
     ),
+    _Sign(Kind.HALF_MADE, _NEVER, re.compile(r"Invalid table location: No commit files found")),
     _Sign(
         Kind.BAD_COLUMN_NAME,
         re.compile(r".*INVALID_CHARACTERS?_IN_COLUMN_NAMES?|INVALID_COLUMN_NAME_AS_PATH"),
